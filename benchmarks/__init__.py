@@ -1,0 +1,1 @@
+"""What backs every figure in the README; run with ``make bench``."""

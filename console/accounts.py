@@ -1,0 +1,166 @@
+"""Whether every accepted request is accounted for: accepted = done + halted + duplicates + pending.
+
+Counted in intake entries (DESIGN 7), and exact when nothing is in flight; so everything is read
+until two readings agree.
+"""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import redis
+from sqlalchemy import Engine
+
+from console.database import database, reached
+from console.failures import Failure, first_line
+from migrations.runner import current_revision
+from models.figures import Figures, read_figures
+from models.rabbitmq import BROKER_FAULTS
+from models.tables import Door
+from worker.engines import engine_name, open_gauge
+from worker.intake_status import Gauge, IntakeStatus
+from worker.settings import Settings
+from worker.shown_urls import without_password
+
+_READINGS = 10
+_BETWEEN_READINGS = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What both services said, one right after the other.
+
+    Attributes:
+        intake: None if its engine did not answer.
+        figures: None if PostgreSQL did not answer.
+        revision: of the database's schema.
+        faults: why a service did not answer, by its name.
+    """
+
+    intake: IntakeStatus | None
+    figures: Figures | None
+    revision: str | None
+    faults: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """What was accepted by the intake, and what has become of it.
+
+    Attributes:
+        accepted: None where nobody counts it, as on RabbitMQ.
+        counted_by: who counted what was accepted: ``stream``, ``clients`` where Redis cannot, or
+            ``nobody``. Clients count only what they published themselves.
+        in_motion: entries came or went while this was read, or are in a worker's hands.
+    """
+
+    accepted: int | None
+    counted_by: str
+    done: int
+    halted: int
+    duplicates: int
+    pending: int
+    in_motion: bool
+
+    @property
+    def missing(self) -> int | None:
+        """Accepted requests that are accounted for nowhere; negative if there are too many.
+
+        None where nobody counted how many were accepted.
+        """
+        if self.accepted is None:
+            return None
+        return self.accepted - self.done - self.halted - self.duplicates - self.pending
+
+    @property
+    def holds(self) -> bool | None:
+        """Whether the sum comes out; None where that cannot be proven."""
+        return None if self.missing is None else self.missing == 0
+
+    @property
+    def is_broken(self) -> bool:
+        """Whether it is known not to come out."""
+        return self.holds is False and not self.in_motion
+
+    def __str__(self) -> str:
+        accepted = "" if self.accepted is None else f"{self.accepted:,} accepted = "
+        return (
+            f"{accepted}{self.done:,} done + {self.halted:,} halted"
+            f" + {self.duplicates:,} duplicates + {self.pending:,} pending"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Observer:
+    """Asks both services, on connections of its own."""
+
+    settings: Settings
+    engine: Engine
+    gauge: Gauge
+
+    def settled(self) -> tuple[Reading, bool]:
+        """A reading, and whether the one before it said the same."""
+        reading = self.read()
+        for _ in range(_READINGS):
+            if reading.faults:
+                break
+            time.sleep(_BETWEEN_READINGS)
+            before, reading = reading, self.read()
+            if before == reading:
+                return reading, True
+        return reading, False
+
+    def read(self) -> Reading:
+        """Ask both services once."""
+        faults: dict[str, str] = {}
+        intake, figures, revision = None, None, None
+        url = self.settings.database_url.get_secret_value()
+        try:
+            intake = self.gauge.read_intake()
+        except (redis.RedisError, *BROKER_FAULTS) as error:
+            where = self.settings.broker_url.get_secret_value()
+            name = engine_name(self.settings)
+            faults[name.lower()] = (
+                f"{name} does not answer at {without_password(where)}: {first_line(error)}."
+            )
+        try:
+            with reached(url), self.engine.connect() as connection:
+                snapshot = connection.execution_options(isolation_level="REPEATABLE READ")
+                revision = current_revision(snapshot)
+                figures = read_figures(snapshot)
+        except Failure as failure:
+            faults["postgresql"] = str(failure)
+        return Reading(intake, figures, revision, faults)
+
+
+@contextmanager
+def observer(settings: Settings) -> Iterator[Observer]:
+    """An observer for one command."""
+    gauge = open_gauge(settings)
+    with database(settings.database_url.get_secret_value()) as engine:
+        try:
+            yield Observer(settings, engine, gauge)
+        finally:
+            gauge.close()
+
+
+def account_of(intake: IntakeStatus, figures: Figures, *, settled: bool) -> Account:
+    """Draw up the account of what came in by the intake."""
+    tally = figures.tallies[Door.INTAKE]
+    in_hand = sum(lane.pending or 0 for lane in intake.lanes.values())
+    undelivered = sum(lane.undelivered for lane in intake.lanes.values())
+    accepted, counted_by = intake.accepted, "stream"
+    if accepted is None:
+        accepted, counted_by = intake.accepted_by_clients, "clients"
+    if accepted is None:
+        counted_by = "nobody"
+    return Account(
+        accepted=accepted,
+        counted_by=counted_by,
+        done=tally.done,
+        halted=tally.halted,
+        duplicates=tally.duplicates,
+        pending=undelivered + in_hand + figures.waiting[Door.INTAKE],
+        in_motion=not settled or in_hand > 0,
+    )

@@ -1,0 +1,162 @@
+"""`andon audit`: what was done, by whom and with what outcome, and whether that still stands."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from console.database import database, reading
+from console.failures import ExitCode, wrong_usage
+from console.output import (
+    AsJson,
+    Limit,
+    examples,
+    listing,
+    notices,
+    print_document,
+    print_lines,
+    screen,
+)
+from console.progress import progress_shown
+from models.audit_prune import old_months, prune_audit
+from models.audit_verify import Misfit, Verification, verify_audit
+from models.listings import list_audit
+from worker.settings import load_settings
+
+app = typer.Typer(no_args_is_help=True, help="Read the audit, and verify it.")
+
+
+_SHOWN = 5
+"""Chains that are named where many have the same fault."""
+_COLUMNS = ("at", "action", "outcome", "procedure", "request", "actor", "subject", "reason")
+
+
+@app.command(
+    "list",
+    epilog=examples(
+        "andon audit list --subject incident:17     what was done to one incident",
+        "andon audit list --outcome halted --json   for programs: one record a line",
+    ),
+)
+def list_records(
+    source: Annotated[str | None, typer.Option(help="Only what this source asked for.")] = None,
+    subject: Annotated[
+        str | None, typer.Option(help="Only what was done to this, such as incident:17.")
+    ] = None,
+    outcome: Annotated[str | None, typer.Option(help="done, halted, duplicate or waiting.")] = None,
+    limit: Limit = 50,
+    as_json: AsJson = False,
+) -> None:
+    """List audit records, the newest first."""
+    with reading() as connection:
+        records, more = list_audit(
+            connection, source=source, subject=subject, outcome=outcome, limit=limit
+        )
+    if as_json:
+        print_lines(records)
+    else:
+        for each in records:
+            each["request"] = "/".join(filter(None, (each["source"], each["request_id"])))
+        screen().print(listing("Audit records", {column: column for column in _COLUMNS}, records))
+    if more:
+        notices().print(f"The newest {limit:,}; there are more, and --limit shows them.")
+
+
+@app.command(
+    epilog=examples("andon audit verify     exit 0: nothing was changed; 1: something does not fit")
+)
+def verify(as_json: AsJson = False) -> None:
+    """Recompute the audit's hash chains, and name the first record that does not fit in each.
+
+    Records are read up to the chains' heads as they were when this began, with the keys
+    ANDON_AUDIT_KEY and ANDON_RETIRED_AUDIT_KEYS. What an old copy of the whole database would
+    hide shows only against a copy of the heads kept elsewhere.
+    """
+    settings = load_settings()
+    url = settings.database_url.get_secret_value()
+    with progress_shown() as shown, database(url) as engine:
+        task = shown.add_task("Verifying", total=None)
+        found = verify_audit(
+            engine,
+            settings.audit_keys(),
+            lambda done, total: shown.update(task, completed=done, total=total),
+        )
+    if as_json:
+        print_document({"verified": not found.misfits, **asdict(found)})
+    else:
+        show_verification(found, screen())
+    if found.misfits:
+        raise typer.Exit(ExitCode.HALTED)
+
+
+@app.command(
+    epilog=examples(
+        "andon audit prune --dry-run     which months would go",
+        "andon audit prune               with ANDON_AUDIT_RETENTION_MONTHS and the owner's rights",
+    )
+)
+def prune(
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Drop nothing; say what would be dropped.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Drop the audit's oldest months, so that ANDON_AUDIT_RETENTION_MONTHS and this one are left.
+
+    First the whole audit is verified; if anything does not fit, nothing is dropped. What is left
+    verifies from then on, from the signed anchors that the chains get. It cannot be undone.
+    """
+    settings = load_settings()
+    months = settings.audit_retention_months
+    if months is None:
+        raise wrong_usage(
+            "The audit is kept for ever: set ANDON_AUDIT_RETENTION_MONTHS to drop what is older."
+        )
+    now = datetime.now(UTC)
+    with database(settings.owner_url, statement_timeout_ms=0) as engine:
+        if dry_run:
+            with engine.connect() as connection:
+                names = old_months(connection, now=now, months=months)
+        else:
+            keys = settings.audit_keys()
+            names = [each.name for each in prune_audit(engine, keys, now=now, months=months)]
+    if as_json:
+        print_document({"dropped": [] if dry_run else names, "old": names})
+        return
+    what = "would be dropped" if dry_run else "dropped"
+    screen().print(f"{', '.join(names)}: {what}." if names else "No month is old enough.")
+
+
+def show_verification(found: Verification, console: Console) -> None:
+    """Say on *console* what a verification found."""
+    if found.misfits:
+        for sentence in _sentences(found.misfits):
+            console.print(sentence, style="red", markup=False, soft_wrap=True)
+        console.print("The audit does not verify.", style="bold red")
+    else:
+        console.print(
+            f"The audit verifies: {found.records:,} records in {found.chains} chains.",
+            style="green",
+        )
+
+
+def _sentences(misfits: Sequence[Misfit]) -> Iterator[str]:
+    """A sentence for each misfit; what is the same with the heads of many chains, once."""
+    heads: dict[str, list[int]] = {}
+    for misfit in misfits:
+        if misfit.sequence is None:
+            heads.setdefault(misfit.message, []).append(misfit.chain)
+        else:
+            yield f"Chain {misfit.chain}: record {misfit.sequence} {misfit.message}."
+    for message, chains in heads.items():
+        which = f"Chain {chains[0]}: its head" if len(chains) == 1 else _many(chains)
+        yield f"{which} {message}."
+
+
+def _many(chains: Sequence[int]) -> str:
+    shown = ", ".join(map(str, chains[:_SHOWN]))
+    more = f" and {len(chains) - _SHOWN} more" if len(chains) > _SHOWN else ""
+    return f"Of {len(chains)} chains ({shown}{more}) each head"

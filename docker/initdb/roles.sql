@@ -1,0 +1,16 @@
+-- The roles and the database of a new PostgreSQL. The passwords come from the environment.
+\getenv owner_password ANDON_OWNER_PASSWORD
+\getenv worker_password ANDON_WORKER_PASSWORD
+\getenv gateway_password ANDON_GATEWAY_PASSWORD
+
+CREATE ROLE andon_owner LOGIN PASSWORD :'owner_password';
+-- No rights by itself: `andon migrate` grants it what the worker needs.
+CREATE ROLE andon_worker LOGIN PASSWORD :'worker_password';
+-- Nor has this one: it may read what became of requests.
+CREATE ROLE andon_gateway LOGIN PASSWORD :'gateway_password';
+
+CREATE DATABASE andon OWNER andon_owner;
+GRANT CONNECT ON DATABASE andon TO andon_worker, andon_gateway;
+REVOKE ALL ON DATABASE andon FROM PUBLIC;
+-- Nobody but the superuser has anything to do in the others.
+REVOKE ALL ON DATABASE postgres, template1 FROM PUBLIC;

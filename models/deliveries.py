@@ -1,0 +1,33 @@
+"""What a worker has in hand: one message as it was delivered, not yet looked into."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from models.tables import Door
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One message, with what is known about its way here.
+
+    Attributes:
+        entry: names the message for good, however often it is delivered: its place in the intake,
+            or the Celery task's id.
+        event: the bytes that were published.
+        key_id: which key the producer says it signed with.
+        signature: hex HMAC-SHA256 of *event*.
+        received_at: when it was accepted, or read for the first time.
+        deliveries: how often it has been handed to a worker, this time included.
+        waiting: it has been here before, was authentic, and has waited since for a report.
+        last_look: it has waited long enough; it is decided now, report or not.
+    """
+
+    entry: str
+    door: Door
+    event: bytes
+    key_id: str
+    signature: str
+    received_at: datetime
+    deliveries: int = 1
+    waiting: bool = False
+    last_look: bool = False

@@ -1,0 +1,158 @@
+"""Faults of a message as a list of JSON paths with what is wrong there, values left out.
+
+How much is said of one message has a limit, whoever sent it: a small message can have so many
+faults, each so deep within it, that to name them all would take more room than can be stored.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from policy.halts import InputError
+
+MOST_ERRORS = 50
+"""So many faults of one message are named; one more says how many are not."""
+LONGEST_PATH = 256
+LONGEST_MESSAGE = 256
+
+_PLAIN_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}\Z")
+_LONGEST_KEY = 64
+_ESCAPED_NUL = b"\\u0000"
+_CUT = "…"
+"""Ends a path that has been cut; no whole one ends so."""
+
+
+@dataclass(frozen=True, slots=True)
+class Faults:
+    """What is wrong with a message.
+
+    Attributes:
+        named: the first of the faults, up to :data:`MOST_ERRORS`.
+        count: how many there are, or, if not all were looked for, at least.
+        all_found: whether all were looked for.
+    """
+
+    named: tuple[InputError, ...] = ()
+    count: int = 0
+    all_found: bool = True
+
+    def __bool__(self) -> bool:
+        return self.count > 0
+
+    def __add__(self, other: "Faults") -> "Faults":
+        return Faults(
+            (self.named + other.named)[:MOST_ERRORS],
+            self.count + other.count,
+            self.all_found and other.all_found,
+        )
+
+    @property
+    def errors(self) -> tuple[InputError, ...]:
+        """The faults as a halt tells them: those that are named, then how many more there are."""
+        left = self.count - len(self.named)
+        if not left:
+            return self.named
+        number = f"{left:,}" if self.all_found else f"at least {left:,}"
+        noun = "fault" if left == 1 else "faults"
+        return (*self.named, InputError("$", f"and {number} more {noun}"))
+
+
+NO_FAULTS = Faults()
+
+
+def json_path(parent: str, key: str | int) -> str:
+    """The JSON path (RFC 9535) of *key* below *parent*, cut where it gets too long."""
+    if parent.endswith(_CUT):
+        return parent
+    if isinstance(key, int):
+        return _cut(f"{parent}[{key}]", LONGEST_PATH)
+    if _PLAIN_KEY.match(key):
+        return _cut(f"{parent}.{key}", LONGEST_PATH)
+    return _cut(f"{parent}[{key[:_LONGEST_KEY]!r}]", LONGEST_PATH)
+
+
+def _cut(text: str, length: int) -> str:
+    return text if len(text) <= length else text[: length - 1] + _CUT
+
+
+def input_faults(error: ValidationError, root: str) -> Faults:
+    """What pydantic found below *root*, in the order of the fields."""
+    found = error.errors(include_url=False, include_context=False)[:MOST_ERRORS]
+    named = tuple(InputError(_path(root, fault["loc"]), _message(fault)) for fault in found)
+    return Faults(named, error.error_count())
+
+
+def input_errors(error: ValidationError, root: str) -> tuple[InputError, ...]:
+    """What pydantic found below *root*, as a halt tells it."""
+    return input_faults(error, root).errors
+
+
+def is_missing(fault: ErrorDetails) -> bool:
+    """Whether a fault says that a required input was left out, or given as null."""
+    return fault["type"] == "missing" or _is_null(fault)
+
+
+def _is_null(fault: ErrorDetails) -> bool:
+    """Whether an input itself is null; within an input null is a value like another, if a bad one.
+
+    A rule between several inputs (type ``invalid``) may be reported at one that was left out.
+    """
+    return fault.get("input", ...) is None and len(fault["loc"]) == 1 and fault["type"] != "invalid"
+
+
+def nul_faults(event: bytes, value: object, root: str) -> Faults:
+    """Where *value* holds U+0000, which PostgreSQL cannot store and nobody means (DESIGN 5).
+
+    Only an event whose bytes hold the escape is searched, and no further than to the first place
+    that is not named any more.
+    """
+    if _ESCAPED_NUL not in event:
+        return NO_FAULTS
+    found = [
+        InputError(path, "holds U+0000")
+        for path in islice(_nul_paths(value, root), MOST_ERRORS + 1)
+    ]
+    named = tuple(found[:MOST_ERRORS])
+    return Faults(named, len(found), all_found=len(named) == len(found))
+
+
+def _nul_paths(value: object, path: str) -> Iterator[str]:
+    match value:
+        case str() if "\0" in value:
+            yield path
+        case dict():
+            for key, below in value.items():
+                if "\0" in key:
+                    yield path
+                yield from _nul_paths(below, json_path(path, key))
+        case list():
+            for index, below in enumerate(value):
+                yield from _nul_paths(below, json_path(path, index))
+
+
+def _path(root: str, location: tuple[str | int, ...]) -> str:
+    for key in location:
+        root = json_path(root, key)
+    return root
+
+
+def _message(fault: ErrorDetails) -> str:
+    return _cut(_wording(fault), LONGEST_MESSAGE)
+
+
+def _wording(fault: ErrorDetails) -> str:
+    match fault["type"]:
+        case "missing" if fault["msg"] != "Field required":
+            return str(fault["msg"])
+        case _ if is_missing(fault):
+            return "is required"
+        case "extra_forbidden":
+            return "is not an input of this procedure"
+        case "string_pattern_mismatch":
+            return "must be 1 to 64 of A-Z a-z 0-9 . _ : -"
+        case _:
+            return str(fault["msg"])

@@ -1,0 +1,84 @@
+"""What became of a request, and the CloudEvent that says so (DESIGN 5)."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, NamedTuple
+
+import orjson
+
+from policy.halts import Halt
+
+OUTCOME_SOURCE = "andon"
+
+
+class Identity(NamedTuple):
+    """``(source, id)``: what tells one request from another."""
+
+    source: str
+    id: str
+
+
+class Outcome(NamedTuple):
+    """The end of one request: done with its result, or halted with its halt.
+
+    A message that could not prove who sent it has no identity; it is told by its intake entry.
+
+    Attributes:
+        body: the result of a done request; of a halted one ``{id, reason, message, errors}``.
+        decided_at: when; part of the outcome event's id, so that publishing it again
+            gives the same event, and an outcome after a replay another one.
+    """
+
+    identity: Identity | None
+    entry: str
+    procedure: str | None
+    halted: bool
+    body: Mapping[str, Any]
+    decided_at: datetime
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """The ``data`` of the outcome event, which ``andon send --wait`` prints."""
+        request: dict[str, Any]
+        if self.identity is None:
+            request = {"entry": self.entry}
+        else:
+            request = {"source": self.identity.source, "id": self.identity.id}
+        word, key = ("halted", "halt") if self.halted else ("done", "result")
+        return {
+            "request": request,
+            "procedure": self.procedure,
+            "outcome": word,
+            key: self.body,
+        }
+
+    def event(self) -> bytes:
+        """The outcome as a CloudEvent: ``andon.request.done`` or ``andon.request.halted``.
+
+        Its extension ``entry`` names the intake entry that was decided, which tells the outcomes
+        of two messages with one identity apart; a duplicate's outcome names the first one's.
+        """
+        name = "/".join(self.identity) if self.identity else self.entry
+        return orjson.dumps(
+            {
+                "specversion": "1.0",
+                "id": f"{name}@{self.decided_at.timestamp():.6f}",
+                "source": OUTCOME_SOURCE,
+                "type": "andon.request.halted" if self.halted else "andon.request.done",
+                "time": self.decided_at,
+                "datacontenttype": "application/json",
+                "entry": self.entry,
+                "data": self.data,
+            },
+            option=orjson.OPT_UTC_Z,
+        )
+
+
+def halt_body(halt_id: int, halt: Halt) -> dict[str, Any]:
+    """How a halt is told in an outcome and kept in the ledger."""
+    return {
+        "id": str(halt_id),
+        "reason": str(halt.reason),
+        "message": halt.message,
+        "errors": [{"path": error.path, "message": error.message} for error in halt.errors],
+    }

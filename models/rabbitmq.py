@@ -1,0 +1,253 @@
+"""RabbitMQ as Andon uses it: connecting, its queues, its messages, publishing with confirms.
+
+Each lane of the intake is a quorum queue, outcomes and halts are streams, which many may read and
+nobody empties. A message's body is the event; its key id and signature are headers.
+"""
+
+import hashlib
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from urllib.parse import unquote, urlsplit
+
+from amqp import Channel, Connection
+from amqp.basic_message import Message
+from amqp.exceptions import AMQPError, NotFound
+
+from models.streams import KEY, SIGNATURE, Lane, StreamNames
+
+ACCEPTED_AT = "accepted_at"
+"""The header in which a client says when it published, in milliseconds since 1970."""
+
+_TIMEOUT = 10.0
+_DELIVERY_LIMIT = 1_000
+"""Far behind Andon's own; what is delivered still more often goes to the dead letters."""
+_NO_LIMIT = 1_000_000_000
+_BYTES_OF_AN_OUTCOME = 1_000
+_SEGMENT_BYTES = 10_000_000
+_PERSISTENT = 2
+
+BROKER_FAULTS = (AMQPError, OSError)
+"""What talking to RabbitMQ raises when it, or the way to it, is at fault."""
+
+
+def is_rabbitmq(url: str) -> bool:
+    """Whether *url* leads to RabbitMQ."""
+    return url.startswith(("amqp://", "amqps://"))
+
+
+def connect_rabbitmq(url: str, *, heartbeat: float = 0.0) -> Connection:
+    """A connection that notices a dead broker instead of waiting for it.
+
+    Args:
+        url: ``amqp://USER:PASSWORD@HOST:PORT/VHOST`` or ``amqps://…``, read as kombu reads it: what
+            is left out is guest, guest, this machine, the protocol's port and the virtual host /.
+        heartbeat: seconds; after two of them without a sign of life from us the broker gives
+            everything that we have in hand to others. 0 is never.
+
+    Raises:
+        amqp.AMQPError, OSError: the broker does not answer, or does not let us in.
+    """
+    at = urlsplit(url)
+    tls = at.scheme == "amqps"
+    host = at.hostname or "127.0.0.1"
+    connection = Connection(
+        host=f"{f'[{host}]' if ':' in host else host}:{at.port or (5671 if tls else 5672)}",
+        userid=unquote(at.username or "guest"),
+        password=unquote(at.password or "guest"),
+        login_method="PLAIN",
+        virtual_host=unquote(at.path[1:]) or "/",
+        ssl=tls,
+        connect_timeout=5,
+        read_timeout=_TIMEOUT,
+        write_timeout=_TIMEOUT,
+        heartbeat=heartbeat,
+    )
+    connection.connect()
+    return connection
+
+
+def connect_to_intake(
+    url: str, names: StreamNames, *, outcomes_kept: int, heartbeat: float = 0.0
+) -> Connection:
+    """A connection to a broker that has all queues.
+
+    Raises:
+        amqp.AMQPError, OSError: as for :func:`connect_rabbitmq`, or a queue cannot be declared.
+    """
+    connection = connect_rabbitmq(url, heartbeat=heartbeat)
+    try:
+        declare_queues(connection, names, outcomes_kept=outcomes_kept)
+    except BaseException:
+        connection.collect()
+        raise
+    return connection
+
+
+def open_channel(connection: Connection) -> Channel:
+    """A channel that leaves bodies as the bytes they are."""
+    channel = connection.channel()
+    channel.auto_decode = False
+    return channel
+
+
+def intake_queues(names: StreamNames) -> tuple[str, ...]:
+    """The queues that requests are read from, in the order in which they are served."""
+    return (names.dead_letters, *map(names.intake, Lane))
+
+
+def declare_queues(connection: Connection, names: StreamNames, *, outcomes_kept: int) -> None:
+    """Create the queues that are missing; those that exist stay as they were made.
+
+    The streams keep about *outcomes_kept* outcomes, in whole segments.
+    """
+    log = {
+        "x-queue-type": "stream",
+        "x-max-length-bytes": outcomes_kept * _BYTES_OF_AN_OUTCOME,
+        "x-stream-max-segment-size-bytes": _SEGMENT_BYTES,
+    }
+    lane = {
+        "x-queue-type": "quorum",
+        "x-overflow": "reject-publish",
+        "x-delivery-limit": _DELIVERY_LIMIT,
+        "x-dead-letter-exchange": "",
+        "x-dead-letter-routing-key": names.dead_letters,
+        "x-dead-letter-strategy": "at-least-once",
+    }
+    # Since RabbitMQ 4.0 a quorum queue has a limit of its own, and drops what passes it.
+    last = {"x-queue-type": "quorum", "x-delivery-limit": _NO_LIMIT}
+    _declare(connection, names.dead_letters, last)
+    for each in Lane:
+        _declare(connection, names.intake(each), lane)
+    for stream in (names.outcomes, names.halts):
+        _declare(connection, stream, log)
+
+
+def _declare(connection: Connection, queue: str, arguments: Mapping[str, object]) -> None:
+    channel = open_channel(connection)
+    try:
+        channel.queue_declare(queue, passive=True)
+    except NotFound:  # which has closed the channel
+        channel = open_channel(connection)
+        channel.queue_declare(queue, durable=True, auto_delete=False, arguments=dict(arguments))
+    channel.close()
+
+
+def undelivered(channel: Channel, queue: str) -> int:
+    """How many messages of *queue* have been given to nobody."""
+    return int(channel.queue_declare(queue, passive=True).message_count)
+
+
+def intake_message(
+    event: bytes, key_id: str, signature: str, *, message_id: str, now: datetime
+) -> Message:
+    """One entry of the intake."""
+    milliseconds = int(now.timestamp() * 1000)
+    return Message(
+        event,
+        application_headers={KEY: key_id, SIGNATURE: signature, ACCEPTED_AT: milliseconds},
+        message_id=message_id,
+        content_type="application/cloudevents+json",
+        delivery_mode=_PERSISTENT,
+    )
+
+
+def outcome_message(event: bytes) -> Message:
+    """One outcome event."""
+    return Message(event, content_type="application/cloudevents+json", delivery_mode=_PERSISTENT)
+
+
+def entry_of(names: StreamNames, *, event: bytes, key_id: str, signature: str, id: str) -> str:
+    """The name of an intake entry, however often and from whichever queue it is delivered.
+
+    RabbitMQ numbers no messages. The name is made of the message's id and all that it says, so that
+    nobody can publish something else under the name of another's entry.
+    """
+    digest = hashlib.sha256()
+    for part in (id, key_id, signature):
+        text = part.encode("utf-8", "surrogatepass")
+        digest.update(len(text).to_bytes(8, "big") + text)
+    digest.update(event)
+    return f"{names.intake()}/{digest.hexdigest()[:32]}"
+
+
+def text_header(message: Message, name: str) -> str:
+    """A header, if it is a text; else the empty one."""
+    value = (message.headers or {}).get(name)
+    return value if isinstance(value, str) else ""
+
+
+def accepted_at(message: Message, *, now: datetime) -> datetime:
+    """When the client says that it published; *now* if it does not, or says later than that."""
+    value = (message.headers or {}).get(ACCEPTED_AT)
+    if type(value) is not int or not 0 <= value <= now.timestamp() * 1000:
+        return now
+    return datetime.fromtimestamp(value / 1000, UTC)
+
+
+class Unroutable(AMQPError):  # type: ignore[misc]  # amqp is not typed
+    """There is no such queue."""
+
+
+class Rejected(AMQPError):  # type: ignore[misc]  # the same
+    """The broker has no room for a message."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """A message, and the queue that it is for."""
+
+    queue: str
+    message: Message
+
+
+class Publishing:
+    """Publishes many messages and then waits until the broker has them all safely."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._channel = open_channel(connection)
+        self._channel.confirm_select()
+        self._channel.events["basic_ack"].add(self._on_ack)
+        self._channel.events["basic_nack"].add(self._on_nack)
+        self._channel.events["basic_return"].add(self._on_return)
+        self._published = 0
+        self._unconfirmed: dict[int, None] = {}
+        self._refused: AMQPError | None = None
+
+    def publish(self, messages: Iterable[Outgoing]) -> None:
+        """Publish *messages*, and return once all of them are confirmed.
+
+        Raises:
+            Unroutable: a queue does not exist.
+            Rejected: a queue is full.
+            amqp.AMQPError, OSError: the broker fell silent; any of them may have arrived.
+        """
+        self._refused = None
+        for each in messages:
+            self._published += 1
+            self._unconfirmed[self._published] = None
+            self._channel.basic_publish(each.message, routing_key=each.queue, mandatory=True)
+        until = time.monotonic() + _TIMEOUT
+        while self._unconfirmed:
+            self._connection.drain_events(timeout=max(0.001, until - time.monotonic()))
+        if self._refused is not None:
+            raise self._refused
+
+    def _on_ack(self, tag: int, multiple: bool) -> None:
+        self._settle(tag, multiple=multiple)
+
+    def _on_nack(self, tag: int, multiple: bool) -> None:
+        self._refused = self._refused or Rejected("a queue is full")
+        self._settle(tag, multiple=multiple)
+
+    def _settle(self, tag: int, *, multiple: bool) -> None:
+        settled: Sequence[int] = [tag]
+        if multiple:  # tags are given out in rising order
+            settled = [each for each in self._unconfirmed if each <= tag]
+        for each in settled:
+            self._unconfirmed.pop(each, None)
+
+    def _on_return(self, error: Exception, *_: object) -> None:
+        self._refused = Unroutable(str(error))

@@ -1,0 +1,201 @@
+"""The producer registry: who may publish, signed with which keys, and what they may ask for.
+
+A TOML file, one table a source::
+
+    [sources.alertmanager-prod]
+    procedures = ["report_incident", "update_incident"]   # or "any"
+    users = ["17", "23"]                                  # or "any": whom it may act for
+    require_severity_flags = true                         # a stated severity is not enough
+
+    [[sources.alertmanager-prod.keys]]
+    id = "alertmanager-2026-11"
+    secret = "…64 hex digits or more…"
+
+Several keys let a key be rotated without a pause: add the new one, switch the producer, remove
+the old one. A key id belongs to one source only.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretBytes,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+
+from models.errors import input_errors
+from models.inputs import DirectoryId, Name
+from models.secret_files import SecretFileFault, read_secret_toml
+from policy.procedures import PROCEDURES
+
+KeyId = Annotated[str, Field(pattern=r"^[A-Za-z0-9._:-]{1,64}\z")]
+_SHORTEST_SECRET = 16
+
+
+class RegistryError(Exception):
+    """The registry file cannot be used; the message names the file and every fault."""
+
+
+class Key(BaseModel):
+    """One signing key; the secret is written in hex, 16 bytes at least."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    id: KeyId
+    secret: SecretBytes
+
+    @field_validator("secret", mode="before")
+    @classmethod
+    def _from_hex(cls, value: object) -> bytes:
+        if isinstance(value, bytes):
+            return value
+        try:
+            secret = bytes.fromhex(value) if isinstance(value, str) else b""
+        except ValueError:
+            secret = b""
+        if len(secret) < _SHORTEST_SECRET:
+            raise ValueError(f"must be at least {_SHORTEST_SECRET} bytes written in hex")
+        return secret
+
+
+class Source(BaseModel):
+    """What one source may do. Everything is refused that is not named here."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    procedures: Literal["any"] | frozenset[str]
+    users: Literal["any"] | frozenset[DirectoryId]
+    require_severity_flags: bool = False
+    keys: tuple[Key, ...] = ()
+
+    @field_validator("procedures")
+    @classmethod
+    def _known(cls, value: str | frozenset[str]) -> str | frozenset[str]:
+        if not isinstance(value, str) and (unknown := value - PROCEDURES.keys()):
+            raise ValueError(f"no such procedure: {', '.join(sorted(unknown))}")
+        return value
+
+    def may_ask_for(self, procedure: str) -> bool:
+        """Whether the source may ask for *procedure*."""
+        return self.procedures == "any" or procedure in self.procedures
+
+    def may_act_for(self, user_id: str) -> bool:
+        """Whether the source may act on the authority of this user."""
+        return self.users == "any" or user_id in self.users
+
+
+class Registry(BaseModel):
+    """All sources, by name."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    sources: Mapping[Name, Source] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _key_ids_are_unique(self) -> "Registry":
+        seen: set[str] = set()
+        for source in self.sources.values():
+            for key in source.keys:
+                if key.id in seen:
+                    raise ValueError(f"key id {key.id} stands twice")
+                seen.add(key.id)
+        return self
+
+    @cached_property
+    def _by_key(self) -> dict[str, tuple[str, bytes]]:
+        return {
+            key.id: (name, key.secret.get_secret_value())
+            for name, source in self.sources.items()
+            for key in source.keys
+        }
+
+    def owner_of(self, key_id: str) -> tuple[str, bytes] | None:
+        """The source that *key_id* belongs to, and its secret; None for an unknown key."""
+        return self._by_key.get(key_id)
+
+
+def load_registry(path: Path) -> Registry:
+    """Read the registry.
+
+    Raises:
+        RegistryError: the file is missing, readable by others, or at fault (every fault named).
+    """
+    try:
+        return Registry.model_validate(read_secret_toml(path))
+    except SecretFileFault as fault:
+        raise RegistryError(str(fault)) from None
+    except ValidationError as error:
+        faults = "; ".join(f"{fault.path} {fault.message}" for fault in input_errors(error, "$"))
+        raise RegistryError(f"{path}: {faults}") from None
+
+
+def registry_fault(path: Path) -> str | None:
+    """What is wrong with the registry file now; None if nothing is."""
+    try:
+        load_registry(path)
+    except RegistryError as error:
+        return str(error)
+    return None
+
+
+KEPT_IN_FORCE = (
+    "Workers that run keep the last good registry in force: a key that was taken out since still"
+    " acts."
+)
+
+
+@dataclass(slots=True)
+class RegistryFile:
+    """The registry as the file has it now: read again whenever the file has changed.
+
+    A file that has become faulty keeps the last good registry in force, so that a slip of an editor
+    does not stop every producer. It is told to *on_fault*: a key taken out may still be good.
+
+    Attributes:
+        on_fault: called with the fault when one begins or becomes another one, and with None when
+            it is over.
+    """
+
+    path: Path
+    on_fault: Callable[[str | None], None] = lambda _fault: None
+    fault: str | None = None
+    _stamp: tuple[int, ...] | None = None
+    _registry: Registry | None = None
+
+    def current(self) -> Registry:
+        """The registry in force.
+
+        Raises:
+            RegistryError: the file has never been readable.
+        """
+        stamp = self._look()
+        if self._registry is None or stamp != self._stamp:
+            try:
+                self._registry = load_registry(self.path)
+                self._note(None)
+            except RegistryError as error:
+                if self._registry is None:
+                    raise
+                self._note(str(error))
+            self._stamp = stamp
+        return self._registry
+
+    def _note(self, fault: str | None) -> None:
+        if fault != self.fault:
+            self.fault = fault
+            self.on_fault(fault)
+
+    def _look(self) -> tuple[int, ...] | None:
+        try:
+            found = self.path.stat()
+        except OSError:
+            return None
+        return found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino  # ctime: chmod

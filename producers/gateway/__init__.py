@@ -1,0 +1,1 @@
+"""The alert gateway: what monitoring systems send over HTTP becomes signed requests."""

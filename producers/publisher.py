@@ -1,0 +1,130 @@
+"""Publishing to the intake, and reading what becomes of it (DESIGN 2); one class an engine."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from models.outcomes import Identity
+from models.streams import Lane
+from producers.faults import IntakeFull, accepted_so_far, faults_told
+from producers.outcomes import OutcomeReader, wait_for
+from producers.signed import SignedEvent
+
+INTAKE_LIMIT = 1_000_000
+
+CHUNK = 500
+"""Events in one round trip."""
+_CHUNK_BYTES = 8 * 1024 * 1024
+
+
+class Publisher(ABC):
+    """Publishes signed events, whoever signed them.
+
+    Args:
+        intake_limit: entries in the intake above which nothing is published.
+    """
+
+    def __init__(self, *, intake_limit: int = INTAKE_LIMIT) -> None:
+        self._limit = intake_limit
+        self._readers: list[OutcomeReader] = []
+
+    def publish(self, events: Iterable[SignedEvent], *, lane: Lane = Lane.URGENT) -> list[str]:
+        """Publish *events* in their order, many in one round trip.
+
+        Several publishers that look at the same time may together exceed the limit by a chunk each.
+
+        Returns:
+            The intake entry of each.
+
+        Raises:
+            IntakeFull: there is no room for the next chunk.
+            IntakeUnreachable: the engine does not answer, or takes no writes.
+        """
+        entries: list[str] = []
+        for chunk in _chunks(events):
+            with faults_told(entries):
+                self._refuse_when_full(len(chunk), entries)
+                entries += self._add(chunk, lane)
+        return entries
+
+    def _refuse_when_full(self, wanted: int, entries: Sequence[str]) -> None:
+        held = self._held()
+        if held + wanted > self._limit:
+            raise IntakeFull(
+                f"The intake is full: it holds {held:,} of {self._limit:,} entries."
+                f"{accepted_so_far(entries)}",
+                entries,
+            )
+
+    def check_room(self) -> None:
+        """Ask whether an event would be taken now.
+
+        Raises:
+            IntakeFull: there is no room.
+            IntakeUnreachable: the engine does not answer.
+        """
+        with faults_told():
+            self._refuse_when_full(1, ())
+
+    @abstractmethod
+    def _held(self) -> int:
+        """How many entries the intake holds."""
+
+    @abstractmethod
+    def _add(self, chunk: Sequence[SignedEvent], lane: Lane) -> list[str]:
+        """Publish a chunk; its entries, once the engine has all of them safely."""
+
+    @abstractmethod
+    def position(self) -> str:
+        """Where the stream of outcomes stands, to be asked before publishing.
+
+        Raises:
+            IntakeUnreachable: the engine does not answer.
+        """
+
+    @abstractmethod
+    def reader(self, since: str) -> OutcomeReader:
+        """A reader of all outcomes published after *since*, closed by whoever asked for it."""
+
+    def outcomes(self, since: str) -> OutcomeReader:
+        """A reader of all outcomes that were published after *since*, closed with the publisher."""
+        reader = self.reader(since)
+        self._readers.append(reader)
+        return reader
+
+    def wait(
+        self, identities: Iterable[Identity], *, since: str, timeout: float
+    ) -> Iterator[dict[str, Any]]:
+        """Yield the outcome of each request, the first one published after *since*, as it comes.
+
+        An outcome that its stream no longer keeps does not come; publishing the request once more
+        brings it again.
+
+        Args:
+            identities: of the requests.
+            since: the position before they were published.
+            timeout: seconds after which the iteration ends, with or without all outcomes.
+
+        Raises:
+            IntakeUnreachable: the engine does not answer.
+        """
+        return wait_for(identities, self.reader(since), timeout=timeout)
+
+    def close(self) -> None:
+        """Close the connections."""
+        for reader in self._readers:
+            reader.close()
+
+
+def _chunks(events: Iterable[SignedEvent]) -> Iterator[list[SignedEvent]]:
+    """Cut *events* into round trips of a bearable size."""
+    chunk: list[SignedEvent] = []
+    size = 0
+    for event in events:
+        if chunk and (len(chunk) == CHUNK or size + len(event.event) > _CHUNK_BYTES):
+            yield chunk
+            chunk, size = [], 0
+        chunk.append(event)
+        size += len(event.event)
+    if chunk:
+        yield chunk

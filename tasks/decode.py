@@ -1,0 +1,204 @@
+"""Decode: from bytes to a request, or to the reason why there is none.
+
+The order is that of DESIGN 6, "Which halt": malformed, unauthenticated, unknown procedure,
+inputs, what the source may do, expiry.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from pydantic import ValidationError
+
+from models.canonical import body_hash
+from models.deliveries import Delivery
+from models.errors import Faults, input_faults, is_missing, nul_faults
+from models.events import UNMAPPED, Event, read_event
+from models.inputs import Inputs, read_inputs
+from models.outcomes import Identity
+from models.registry import Registry, Source
+from models.signatures import verify
+from policy.halts import Halt, InputError, Reason
+from policy.procedures import PROCEDURES, Procedure
+from tasks.requests import Message, Refused, Request
+from tasks.rules import Rules
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """What decides whether a message may come in: the registry and the rules, at one time."""
+
+    registry: Registry
+    rules: Rules
+    now: datetime
+
+
+def decode(delivery: Delivery, gate: Gate) -> Message:
+    """Read one delivery."""
+    event = _authentic(delivery, gate)
+    if isinstance(event, Refused):
+        return event
+    procedure = PROCEDURES.get(event.procedure or "")
+    now = _now(event, delivery)
+    inputs = _inputs(event, procedure, delivery, now)
+    if isinstance(inputs, Halt):
+        return _refuse(inputs, event, procedure, delivery)
+    assert procedure is not None
+    source = gate.registry.sources[event.envelope.source]
+    if halt := _not_allowed(source, procedure, inputs):
+        return _refuse(halt, event, procedure, delivery)
+    request = Request(
+        identity=_identity(event),
+        procedure=procedure,
+        inputs=inputs,
+        time=event.envelope.time or delivery.received_at,
+        now=now,
+        body_hash=body_hash(event.envelope.type, event.data),
+        delivery=delivery,
+        flags_required=source.require_severity_flags,
+    )
+    if halt := _expired(event, gate):
+        return _refuse(halt, event, procedure, delivery)._replace(if_replayed=request)
+    return request
+
+
+def refuse_unread(delivery: Delivery, halt: Halt, gate: Gate) -> Refused:
+    """Refuse a delivery without looking at its inputs, which may be what does the harm.
+
+    Its identity is still proven, so that whoever published it is told.
+    """
+    event = _authentic(delivery, gate)
+    if isinstance(event, Refused):
+        return event
+    return _refuse(halt, event, PROCEDURES.get(event.procedure or ""), delivery)
+
+
+def refuse_barely(delivery: Delivery, halt: Halt, gate: Gate) -> Refused:
+    """Refuse a delivery whose own halt cannot be stored: with *halt*, whatever else is wrong.
+
+    It claims its identity if it can prove it.
+    """
+    try:
+        return refuse_unread(delivery, halt, gate)._replace(halt=halt)
+    except Exception:  # nothing is too broken to be halted
+        return refuse_nameless(delivery, halt, gate)
+
+
+def refuse_nameless(delivery: Delivery, halt: Halt, gate: Gate) -> Refused:  # noqa: ARG001  # see Refusing
+    """Refuse a delivery for which not even its identity can be entered in the ledger.
+
+    It is told by its entry, like a message that is no request, and as little of it is kept.
+    """
+    return Refused(halt, delivery)
+
+
+Refusing = Callable[[Delivery, Halt, Gate], Refused]
+"""How a delivery is refused that is not to be run."""
+
+
+def _identity(event: Event) -> Identity:
+    return Identity(event.envelope.source, event.envelope.id)
+
+
+def _refuse(halt: Halt, event: Event, procedure: Procedure | None, delivery: Delivery) -> Refused:
+    return Refused(
+        halt,
+        delivery,
+        identity=_identity(event),
+        body_hash=body_hash(event.envelope.type, event.data),
+        procedure=procedure,
+        time=event.envelope.time,
+    )
+
+
+def _authentic(delivery: Delivery, gate: Gate) -> Event | Refused:
+    """The event, if it is one and its source signed it."""
+    event = read_event(delivery.event)
+    if isinstance(event, Halt):
+        return Refused(event, delivery)
+    owner = gate.registry.owner_of(delivery.key_id)
+    if owner is None:
+        return _unauthenticated("The key id is not in the producer registry.", event, delivery)
+    name, secret = owner
+    if not verify(delivery.event, delivery.signature, secret):
+        return _unauthenticated("The signature does not fit the event.", event, delivery)
+    if event.envelope.source != name:
+        fault = "The key belongs to another source than the event's."
+        return _unauthenticated(fault, event, delivery)
+    return event
+
+
+def _unauthenticated(message: str, event: Event, delivery: Delivery) -> Refused:
+    return Refused(Halt(Reason.UNAUTHENTICATED, message), delivery, claimed=_identity(event))
+
+
+def _now(event: Event, delivery: Delivery) -> datetime:
+    """The event's time, at most the time of receipt (DESIGN 6, "Now")."""
+    return min(event.envelope.time or delivery.received_at, delivery.received_at)
+
+
+def _inputs(
+    event: Event, procedure: Procedure | None, delivery: Delivery, now: datetime
+) -> Inputs | Halt:
+    if procedure is None:
+        names = ", ".join(f"andon.{name}" for name in PROCEDURES)
+        return Halt(Reason.UNKNOWN_PROCEDURE, f"The type is none of {names}.")
+    if event.envelope.andonunmapped is not None:
+        return _unmapped(event.envelope.andonunmapped)
+    data: Any = {} if event.data is None else event.data
+    if not isinstance(data, dict):
+        fault = InputError("$.data", "must be a JSON object")
+        return _faulty(Reason.INVALID_INPUT, Faults((fault,), 1))
+    nul = nul_faults(delivery.event, data, "$.data")
+    try:
+        inputs = read_inputs(procedure.name, data, now=now)
+    except ValidationError as error:
+        missing = any(map(is_missing, error.errors(include_url=False, include_context=False)))
+        reason = Reason.MISSING_INPUT if missing else Reason.INVALID_INPUT
+        return _faulty(reason, nul + input_faults(error, "$.data"))
+    return _faulty(Reason.INVALID_INPUT, nul) if nul else inputs
+
+
+def _unmapped(why: str) -> Halt:
+    """An alert lacks inputs that the gateway's rules were to give it; it says which, and why."""
+    return Halt(
+        Reason.MISSING_INPUT,
+        f"The alert gateway's mapping could not make a request of the alert: {why}",
+        (InputError(f"$.{UNMAPPED}", "the mapping is what has to be corrected, not this event"),),
+    )
+
+
+def _faulty(reason: Reason, faults: Faults) -> Halt:
+    number = f"{faults.count:,}" if faults.all_found else f"At least {faults.count:,}"
+    inputs = "input is" if faults.count == 1 else "inputs are"
+    kind = "missing" if reason is Reason.MISSING_INPUT else "invalid"
+    also = " or invalid" if kind == "missing" and faults.count > 1 else ""
+    return Halt(reason, f"{number} {inputs} {kind}{also}.", faults.errors)
+
+
+def _not_allowed(source: Source, procedure: Procedure, inputs: Inputs) -> Halt | None:
+    if not source.may_ask_for(procedure.name):
+        return Halt(
+            Reason.SOURCE_NOT_ALLOWED,
+            f"The registry does not let the source ask for {procedure.name}.",
+        )
+    if not source.may_act_for(getattr(inputs, procedure.actor)):
+        return Halt(
+            Reason.SOURCE_NOT_ALLOWED,
+            f"The registry does not let the source act for the {procedure.actor} named.",
+            (InputError(f"$.data.{procedure.actor}", "is not a user this source may act for"),),
+        )
+    return None
+
+
+def _expired(event: Event, gate: Gate) -> Halt | None:
+    """Where identities are kept for a while only, the event's time must tell that it is kept."""
+    retention, time = gate.rules.ledger_retention, event.envelope.time
+    if retention is None or (time is not None and time >= gate.now - retention):
+        return None
+    return Halt(
+        Reason.EXPIRED,
+        "The event may be older than identities are kept, so a repetition could not be told.",
+        (InputError("$.time", "is too long ago" if time else "is missing"),),
+    )

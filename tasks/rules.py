@@ -1,0 +1,20 @@
+"""What an organisation may set about how requests are decided."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """The settings that decisions depend on; the defaults are the policy's.
+
+    Attributes:
+        clients_may_report: client contacts may report for their own client (DESIGN 6, "Roles").
+        ledger_retention: how long identities are kept; an older event has expired. None: for ever.
+        patience: how long a request waits for its report after everything that was accepted
+            before it has been decided.
+    """
+
+    clients_may_report: bool = False
+    ledger_retention: timedelta | None = None
+    patience: timedelta = timedelta(seconds=60)

@@ -1,0 +1,1 @@
+"""Andon's tests: unit, integration, acceptance."""

@@ -1,0 +1,134 @@
+"""What one process has in hand another one puts off, until its own batch is done."""
+
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from models.deliveries import Delivery
+from models.in_hand import forget_gone, mark_of, tell_in_hand
+from models.outcomes import Identity
+from models.streams import Lane, StreamNames
+from producers.redis_publisher import RedisPublisher
+from producers.signed import sign_event
+from tasks.drain import WORTH_TELLING, Drain
+from tasks.faults import Outage
+from tests.support.installation import Installation
+from tests.support.requests import KEY_ID, SECRET, SOURCE, event, report
+from worker.redis_intake import RedisIntake, connect_redis, make_groups
+
+LEDGER = "SELECT request_id FROM requests ORDER BY decided_at, request_id"
+EVENTS = [event("report_incident", report(), id=f"r{n:03}") for n in range(WORTH_TELLING)]
+
+
+@pytest.fixture
+def batches(installation: Installation, monkeypatch: pytest.MonkeyPatch) -> list[list[bytes]]:
+    """The events of every batch that is run from now on."""
+    run: list[list[bytes]] = []
+    process = type(installation.pipeline).process
+
+    def noted(pipeline: Any, deliveries: Sequence[Delivery]) -> Iterator[Any]:
+        run.append([delivery.event for delivery in deliveries])
+        return process(pipeline, deliveries)
+
+    monkeypatch.setattr(type(installation.pipeline), "process", noted)
+    return run
+
+
+@pytest.fixture
+def intake(installation: Installation) -> Iterator[RedisIntake]:
+    """The intake, with every one of the events in it."""
+    url, names = installation.settings.broker_url.get_secret_value(), StreamNames()
+    client = connect_redis(url)
+    client.flushall()
+    make_groups(client, names)
+    publisher = RedisPublisher(url, names=names)
+    publisher.publish(
+        [
+            sign_event(each, key_id=KEY_ID, secret=SECRET, identity=Identity(SOURCE, "any"))
+            for each in EVENTS
+        ]
+    )
+    publisher.close()
+    yield RedisIntake(client, names, timedelta(seconds=5), outcomes_kept=10_000)
+    client.close()
+
+
+def _drain(installation: Installation, intake: RedisIntake) -> Drain:
+    return Drain(intake, installation.pipeline, 300, renew_after=5, stopping=lambda: False)
+
+
+def _tell(installation: Installation, events: Sequence[bytes]) -> None:
+    with installation.pipeline.engine.begin() as connection:
+        tell_in_hand(connection, "another", map(mark_of, events))
+
+
+def test_what_another_has_in_hand_is_run_after_the_rest(
+    installation: Installation, intake: RedisIntake, batches: list[list[bytes]]
+) -> None:
+    """It is put off once, and then decided and acknowledged like everything else."""
+    _tell(installation, EVENTS[10:12])
+    assert _drain(installation, intake).run() is False
+    assert batches == [EVENTS[:10] + EVENTS[12:], EVENTS[10:12]]
+    assert len(installation.rows(LEDGER)) == WORTH_TELLING
+    assert intake.client.xlen(intake.names.intake()) == 0
+
+
+def test_what_others_had_in_hand_long_ago_is_not_put_off(
+    installation: Installation, intake: RedisIntake, batches: list[list[bytes]]
+) -> None:
+    """A process that is gone holds up nothing, and is forgotten."""
+    _tell(installation, EVENTS[10:12])
+    installation.execute("UPDATE in_hand SET told_at = told_at - interval '2 hours'")
+    _drain(installation, intake).run()
+    assert batches == [EVENTS]
+    with installation.pipeline.engine.begin() as connection:
+        forget_gone(connection)
+    assert [row.runner for row in installation.rows("SELECT runner FROM in_hand")] == [
+        intake.consumer
+    ]
+
+
+def test_what_is_put_off_is_handed_back_in_an_outage(
+    installation: Installation, intake: RedisIntake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing stays in the hands of a process that decides nothing."""
+    _tell(installation, EVENTS[10:12])
+
+    def fails(*_: object) -> list[Any]:
+        raise Outage("the database is away")
+
+    monkeypatch.setattr(type(installation.pipeline), "process", fails)
+    with pytest.raises(Outage):
+        _drain(installation, intake).run()
+    monkeypatch.undo()
+    _drain(installation, intake).run()
+    assert len(installation.rows(LEDGER)) == WORTH_TELLING
+    assert intake.client.xlen(intake.names.intake()) == 0
+
+
+def test_what_is_put_off_is_handed_back_when_nothing_more_can_be_read(
+    installation: Installation, intake: RedisIntake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Others decide it at once, and this process does not run it beside what it reads anew."""
+    _tell(installation, EVENTS[10:12])
+    bulk, process = intake.names.intake(Lane.BULK), type(installation.pipeline).process
+
+    def breaks_off(pipeline: Any, deliveries: Sequence[Delivery]) -> Iterator[Any]:
+        yield from process(pipeline, deliveries)
+        intake.client.delete(bulk)
+        intake.client.set(bulk, "no stream")
+
+    monkeypatch.setattr(type(installation.pipeline), "process", breaks_off)
+    drain = _drain(installation, intake)
+    with pytest.raises(Outage):
+        drain.run()
+    monkeypatch.undo()
+    intake.client.delete(bulk)
+    make_groups(intake.client, intake.names)
+    another = RedisIntake(intake.client, intake.names, intake.claim_idle, intake.outcomes_kept)
+    _drain(installation, another).run()
+    assert len(installation.rows(LEDGER)) == WORTH_TELLING
+    drain.run()
+    assert drain.decided == WORTH_TELLING - 2

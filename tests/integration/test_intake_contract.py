@@ -1,0 +1,337 @@
+"""What both intake engines promise alike: what `tasks.intake` and `producers.publisher` say."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from socket import SHUT_RDWR
+
+import pytest
+import redis
+
+from models.deliveries import Delivery
+from models.events import Event, read_event
+from models.outcomes import Identity, Outcome
+from models.rabbitmq import BROKER_FAULTS, connect_rabbitmq, declare_queues
+from models.signatures import sign
+from models.streams import Lane, StreamNames
+from producers.engines import connect_publisher
+from producers.faults import IntakeFull
+from producers.publisher import Publisher
+from producers.signed import SignedEvent
+from tasks.intake import Intake
+from tests.support.rabbitmq import rabbitmq_queues
+from tests.support.requests import KEY_ID, SECRET, SOURCE, event, report
+from tests.support.servers import Servers
+from tests.support.waiting import wait_for
+from worker.rabbitmq_intake import RabbitIntake
+from worker.redis_intake import RedisIntake, connect_redis, make_groups
+from worker.settings import Settings
+
+IDLE = timedelta(seconds=1)
+
+
+@dataclass(slots=True)
+class Engine:
+    """One engine with an empty intake, and what a test has opened on it."""
+
+    url: str
+    names: StreamNames
+    open_intake: Callable[[], Intake]
+    abandon: Callable[[Intake], None]
+    publishers: list[Publisher] = field(default_factory=list)
+
+    def publisher(self, *, limit: int = 1_000) -> Publisher:
+        """A publisher, closed when the test is over."""
+        made = connect_publisher(self.url, names=self.names, intake_limit=limit)
+        self.publishers.append(made)
+        return made
+
+
+@pytest.fixture(params=["redis", "rabbitmq"])
+def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
+    """Each engine in turn."""
+    made: Engine = request.getfixturevalue(f"{request.param}_engine")
+    yield made
+    for publisher in made.publishers:
+        publisher.close()
+
+
+@pytest.fixture
+def redis_engine(servers: Servers, broker: redis.Redis) -> Engine:
+    """The Redis of this test process."""
+    names = StreamNames()
+
+    def open_intake() -> Intake:
+        client = connect_redis(servers.redis_url)
+        make_groups(client, names)
+        return RedisIntake(client, names, IDLE, outcomes_kept=10_000)
+
+    def abandon(_intake: Intake) -> None:
+        for lane in Lane:  # as if the idle time had passed
+            for entry in broker.xpending_range(names.intake(lane), names.group, "-", "+", 1_000):
+                number, count = entry["message_id"], entry["times_delivered"]
+                broker.xclaim(
+                    names.intake(lane), names.group, "gone", 0, [number],
+                    idle=10_000, retrycount=count, justid=True,
+                )  # fmt: skip
+
+    return Engine(servers.redis_url, names, open_intake, abandon)
+
+
+@pytest.fixture
+def rabbitmq_engine() -> Iterator[Engine]:
+    """The RabbitMQ that the environment names, with queues of this test's own."""
+    with rabbitmq_queues() as (url, names):
+        opened: list[RabbitIntake] = []
+        connection = connect_rabbitmq(url)
+        declare_queues(connection, names, outcomes_kept=10_000)
+        connection.close()
+
+        def open_intake() -> Intake:
+            intake = RabbitIntake(url, names, IDLE, outcomes_kept=10_000)
+            opened.append(intake)
+            return intake
+
+        def abandon(intake: Intake) -> None:
+            assert isinstance(intake, RabbitIntake)
+            intake.drop()
+
+        yield Engine(url, names, open_intake, abandon)
+        for intake in opened:
+            intake.drop()
+
+
+def signed(id: str) -> SignedEvent:
+    """A signed report."""
+    text = event("report_incident", report(), id=id)
+    return SignedEvent(Identity(SOURCE, id), text, KEY_ID, sign(text, SECRET))
+
+
+def outcome_of(delivery: Delivery, id: str, *, halted: bool = False) -> Outcome:
+    """An outcome that says that the delivery is done, or halted."""
+    body = {"id": "1", "reason": "malformed"} if halted else {"incident_id": "1"}
+    return Outcome(
+        Identity(SOURCE, id), delivery.entry, "report_incident", halted, body, datetime.now(UTC)
+    )
+
+
+def receive(intake: Intake, count: int, *, limit: int = 300) -> list[Delivery]:
+    """Receive until *count* entries have come, however many at a time."""
+    found: list[Delivery] = []
+
+    def all_came() -> bool:
+        found.extend(intake.receive(limit))
+        return len(found) >= count
+
+    wait_for(all_came, what=f"{count} entries")
+    assert len(found) == count
+    return found
+
+
+def test_what_is_published_is_received_once_in_order(engine: Engine) -> None:
+    """Bytes, key id and signature arrive as they were, under the entry that publishing told."""
+    intake = engine.open_intake()
+    events = [signed(f"r{number}") for number in range(1_200)]
+    entries = engine.publisher(limit=2_000).publish(events)
+    found = receive(intake, 1_200)
+    assert [each.event for each in found] == [each.event for each in events]
+    assert [each.entry for each in found] == entries
+    assert len(set(entries)) == 1_200
+    assert {(each.key_id, each.deliveries) for each in found} == {(KEY_ID, 1)}
+    assert [each.signature for each in found] == [each.signature for each in events]
+    assert all(abs(datetime.now(UTC) - each.received_at) < timedelta(minutes=1) for each in found)
+    assert intake.receive(300) == []
+
+
+def test_urgent_is_received_before_bulk(engine: Engine) -> None:
+    """What came in bulk waits until nothing urgent is left, and fills up the batch."""
+    intake = engine.open_intake()
+    publisher = engine.publisher()
+    publisher.publish([signed(f"bulk{number}") for number in range(5)], lane=Lane.BULK)
+    publisher.publish([signed(f"urgent{number}") for number in range(5)])
+    found = intake.receive(8)
+    wanted = [f"urgent{n}" for n in range(5)] + [f"bulk{n}" for n in range(3)]
+    assert [_id(each) for each in found] == wanted
+
+
+def test_bulk_is_never_starved(engine: Engine) -> None:
+    """However much is urgent, something of each batch is left to what came in bulk."""
+    intake = engine.open_intake()
+    publisher = engine.publisher()
+    publisher.publish([signed(f"bulk{number}") for number in range(5)], lane=Lane.BULK)
+    publisher.publish([signed(f"urgent{number}") for number in range(60)])
+    first = [_id(each) for _ in range(2) for each in receive(intake, 20, limit=20)]
+    assert 1 <= sum(each.startswith("bulk") for each in first) <= 4
+
+
+def _id(delivery: Delivery) -> str:
+    read = read_event(delivery.event)
+    assert isinstance(read, Event)
+    return read.envelope.id
+
+
+def test_what_is_finished_never_comes_again(engine: Engine) -> None:
+    """Its outcome is on the stream, and a process that takes over finds the rest only."""
+    first = engine.open_intake()
+    publisher = engine.publisher()
+    position = publisher.position()
+    publisher.publish([signed(f"r{number}") for number in range(4)])
+    found = receive(first, 4)
+    first.finish(found[:2], [outcome_of(found[0], "r0"), outcome_of(found[1], "r1")])
+    engine.abandon(first)
+    again = receive(engine.open_intake(), 2)
+    assert [_id(each) for each in again] == ["r2", "r3"]
+    assert [each.entry for each in again] == [each.entry for each in found[2:]]
+    told = list(publisher.wait([Identity(SOURCE, "r0")], since=position, timeout=10))
+    assert [each["request"]["id"] for each in told] == ["r0"]
+
+
+def test_each_delivery_is_counted_and_a_suspect_comes_alone(engine: Engine) -> None:
+    """What two processes died with is given out by itself; the others follow."""
+    engine.publisher().publish([signed(f"r{number}") for number in range(3)])
+    for deliveries in (1, 2):
+        intake = engine.open_intake()
+        assert {each.deliveries for each in receive(intake, 3)} == {deliveries}
+        engine.abandon(intake)
+    last = engine.open_intake()
+    batches = [last.receive(300) for _ in range(3)]
+    assert [len(batch) for batch in batches] == [1, 1, 1]
+    assert {_id(batch[0]) for batch in batches} == {"r0", "r1", "r2"}
+    assert {batch[0].deliveries for batch in batches} == {3}
+
+
+def test_what_is_handed_back_comes_again_uncounted(engine: Engine) -> None:
+    """However often: an outage makes no request a suspect."""
+    intake = engine.open_intake()
+    engine.publisher().publish([signed("a"), signed("b")])
+    for _ in range(5):
+        found = receive(intake, 2)
+        assert [(_id(each), each.deliveries) for each in found] == [("a", 1), ("b", 1)]
+        intake.hand_back(found)
+    found = receive(intake, 2)
+    intake.finish(found, [outcome_of(each, _id(each)) for each in found])
+    engine.abandon(intake)
+    assert engine.open_intake().receive(300) == []
+
+
+def test_what_is_held_in_an_outage_comes_again_when_its_connection_is_lost(
+    rabbitmq_engine: Engine,
+) -> None:
+    """The broker has it back then; the process that held it finds out, and connects anew."""
+    intake = rabbitmq_engine.open_intake()
+    assert isinstance(intake, RabbitIntake)
+    publisher = rabbitmq_engine.publisher()
+    publisher.publish([signed("a"), signed("b")])
+    publisher.close()
+    intake.hand_back(receive(intake, 2))
+    assert intake._link is not None
+    intake._link.connection.sock.shutdown(SHUT_RDWR)
+    with pytest.raises(BROKER_FAULTS):
+        intake.receive(300)
+    again = receive(intake, 2)
+    assert [(_id(each), each.deliveries) for each in again] == [("a", 2), ("b", 2)]
+
+
+def test_a_process_pauses_with_suspects_left_to_run(rabbitmq_engine: Engine) -> None:
+    """They may be many, one after the other; its next drain takes them up before anything else."""
+    publisher = rabbitmq_engine.publisher()
+    publisher.publish([signed(f"r{number}") for number in range(5)])
+    for _ in range(2):
+        intake = rabbitmq_engine.open_intake()
+        receive(intake, 5)
+        rabbitmq_engine.abandon(intake)
+    pausing = rabbitmq_engine.open_intake()
+    assert len(pausing.receive(300)) == 1
+    assert pausing.rest(300) == []
+    publisher.publish([signed("new")])
+    publisher.close()
+    batches = [pausing.receive(300) for _ in range(5)]
+    assert [len(batch) for batch in batches] == [1, 1, 1, 1, 1]
+    assert _id(batches[4][0]) == "new"
+
+
+def test_a_process_that_pauses_has_nothing_left_in_it(engine: Engine) -> None:
+    """What the broker has given out already is taken first; the rest is for others."""
+    pausing = engine.open_intake()
+    engine.publisher().publish([signed(f"r{number}") for number in range(700)])
+    found = list(pausing.receive(10))
+    while rest := pausing.rest(300):
+        found += rest
+    assert pausing.rest(300) == []
+    other = receive(engine.open_intake(), 700 - len(found))
+    assert {each.entry for each in found}.isdisjoint(each.entry for each in other)
+    assert {each.deliveries for each in other} == {1}
+
+
+def test_renewed_entries_stay_in_hand(engine: Engine) -> None:
+    """A process that says that it is alive keeps what it has, and it is not counted."""
+    intake = engine.open_intake()
+    engine.publisher().publish([signed("a")])
+    found = receive(intake, 1)
+    intake.renew(found)
+    intake.finish(found, [outcome_of(found[0], "a")])
+    engine.abandon(intake)
+    assert engine.open_intake().receive(300) == []
+
+
+def test_outcomes_are_read_from_the_position_noted_before(engine: Engine) -> None:
+    """Each once and in order, by as many readers as there are, from wherever each begins."""
+    intake = engine.open_intake()
+    publisher = engine.publisher()
+    publisher.publish([signed(f"r{number}") for number in range(6)])
+    found = receive(intake, 6)
+    start = publisher.position()
+    intake.finish(found[:3], [outcome_of(each, _id(each)) for each in found[:3]])
+    middle = publisher.position()
+    assert middle != start
+    intake.finish(found[3:], [outcome_of(each, _id(each), halted=True) for each in found[3:]])
+    for since, wanted in (
+        (start, ["r0", "r1", "r2", "r3", "r4", "r5"]),
+        (middle, ["r3", "r4", "r5"]),
+    ):
+        reader = publisher.outcomes(since)
+        told: list[str] = []
+        wait_for(
+            lambda reader=reader, told=told, wanted=wanted: (
+                told.extend(each.identity.id for each in reader.read(block=0.2) if each.identity)
+                or len(told) >= len(wanted)
+            ),
+            what="outcomes",
+        )
+        assert told == wanted
+        assert reader.read() == []
+
+
+def test_a_full_intake_is_refused(engine: Engine) -> None:
+    """Both lanes count; what was accepted before is told."""
+    engine.open_intake()
+    publisher = engine.publisher(limit=3)
+    publisher.publish([signed("a"), signed("b")], lane=Lane.BULK)
+    with pytest.raises(IntakeFull, match="2 of 3"):
+        wait_for(lambda: publisher.publish([signed("c"), signed("d")]) and False, what="refusal")
+
+
+def test_the_oldest_undecided_is_told(engine: Engine) -> None:
+    """When it was published; None where nothing is left."""
+    intake = engine.open_intake()
+    assert intake.oldest_undecided() is None
+    before = datetime.now(UTC)
+    publisher = engine.publisher()
+    publisher.publish([signed("a")], lane=Lane.BULK)
+    publisher.publish([signed("b")])
+    oldest = wait_for(intake.oldest_undecided, what="oldest")
+    assert abs(oldest - before) < timedelta(seconds=10)
+    assert intake.receive(300) != []
+
+
+def test_settings_name_the_engine() -> None:
+    """Both kinds of URL are taken; others are refused with what is expected."""
+    fields = {
+        "database_url": "postgresql://x",
+        "producers_file": "p",
+        "audit_key": "k:" + "ab" * 16,
+    }
+    for url in ("redis://h", "rediss://h", "amqp://h", "amqps://h"):
+        assert Settings(_env_file=None, broker_url=url, **fields)
+    with pytest.raises(ValueError, match="amqp://"):
+        Settings(_env_file=None, broker_url="kafka://h", **fields)

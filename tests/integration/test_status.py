@@ -1,0 +1,174 @@
+"""`andon status`: what is under way, and whether every accepted request is accounted for."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import redis
+
+from console.embedded import PostgresUrls, Redis, Unavailable
+from models.streams import Lane, StreamNames
+from producers.client import Client
+from tests.support.draining import drain
+from tests.support.installation import Installation, make_installation
+from tests.support.requests import KEY_ID, SECRET, SOURCE, report, update
+from tests.support.servers import Servers
+from tests.support.shell import Finished, andon
+from worker.redis_intake import make_groups
+
+NAMES = StreamNames()
+
+
+@pytest.fixture
+def client(servers: Servers, broker: redis.Redis) -> Iterator[Client]:
+    """A client of the tests' source, on an empty intake."""
+    broker.flushall()
+    with Client(servers.redis_url, source=SOURCE, key_id=KEY_ID, secret=SECRET) as made:
+        yield made
+
+
+def status(installation: Installation, *arguments: str, **settings: str) -> Finished:
+    """Run the command against the installation."""
+    return andon(
+        "status",
+        *arguments,
+        settings=installation.environment() | settings,
+        directory=installation.directory,
+    )
+
+
+def test_every_accepted_request_is_accounted_for(
+    installation: Installation, client: Client
+) -> None:
+    """Done, halted, duplicate, waiting and undelivered ones add up to those accepted; exit 0."""
+    first = client.prepare("report_incident", report())
+    follow_up = update(incident_id=None, incident_request={"id": "never"})
+    client.publish(
+        [
+            first,
+            first,
+            client.prepare("report_incident", report(reporter_user_id="leaver")),
+            client.prepare("update_incident", follow_up),
+        ]
+    )
+    drain(installation)
+    client.publish([client.prepare("report_incident", report())], lane=Lane.BULK)
+    found = status(installation, "--json")
+    assert found.code == 0, found.stderr
+    assert found.document["account"] == {
+        "accepted": 5,
+        "counted_by": "stream",
+        "done": 1,
+        "halted": 1,
+        "duplicates": 1,
+        "pending": 2,
+        "in_motion": False,
+        "missing": 0,
+        "holds": True,
+    }
+    assert found.document["intake"]["bulk"]["undelivered"] == 1
+    assert found.document["waiting"] == 1
+    assert found.document["halts"] == {"open": {"user_inactive": 1}, "replaying": 0}
+    assert found.document["streams"] == {"outcomes": 3, "halts": 1}
+    assert found.document["schema"]["revision"] == found.document["schema"]["needed"]
+
+
+def test_a_lost_request_shows(
+    installation: Installation, client: Client, broker: redis.Redis
+) -> None:
+    """An entry that somebody deleted is missing from the sum; exit 1."""
+    client.publish([client.prepare("report_incident", report())] * 2)
+    ((number, _), _) = broker.xrange(NAMES.intake())
+    broker.xdel(NAMES.intake(), number)
+    drain(installation)
+    found = status(installation, "--json")
+    assert found.code == 1
+    assert found.document["account"]["missing"] == 1
+    assert "1 missing" in status(installation).stdout
+
+
+def test_orphans_show(installation: Installation, client: Client, broker: redis.Redis) -> None:
+    """Entries of a consumer that was deleted are never delivered again; they are named; exit 1."""
+    client.publish([client.prepare("report_incident", report()) for _ in range(3)])
+    make_groups(broker, NAMES)
+    broker.xreadgroup(NAMES.group, "dead", {NAMES.intake(): ">"}, count=2)
+    broker.xgroup_delconsumer(NAMES.intake(), NAMES.group, "dead")
+    found = status(installation, "--json")
+    assert found.code == 1
+    assert found.document["intake"]["urgent"] == {
+        "accepted": 3,
+        "undelivered": 1,
+        "pending": 0,
+        "orphans": 2,
+    }
+
+
+def test_what_a_worker_has_in_hand_is_in_motion(
+    installation: Installation, client: Client, broker: redis.Redis
+) -> None:
+    """Entries that were read and not acknowledged are shown with the process that holds them."""
+    client.publish([client.prepare("report_incident", report()) for _ in range(3)])
+    make_groups(broker, NAMES)
+    broker.xreadgroup(NAMES.group, "holder", {NAMES.intake(): ">"}, count=2)
+    found = status(installation, "--json")
+    assert found.code == 0
+    assert found.document["account"]["in_motion"]
+    (holder,) = found.document["workers"]
+    assert (holder["name"], holder["pending"]) == ("holder", 2)
+
+
+def test_before_redis_7_the_clients_count(
+    database: PostgresUrls, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where streams do not say how much was added, the clients' own counter stands in."""
+    monkeypatch.setenv("PATH", "")  # so that the wheel's Redis is taken, a 6.2
+    server = Redis(tmp_path / "redis", appendfsync="everysec")
+    try:
+        url = server.start()
+    except Unavailable:
+        pytest.skip("no wheel with a Redis for this machine")
+    installation = make_installation(database, url, tmp_path)
+    try:
+        with Client(url, source=SOURCE, key_id=KEY_ID, secret=SECRET) as producer:
+            producer.publish([producer.prepare("report_incident", report()) for _ in range(3)])
+            drain(installation)
+            producer.publish([producer.prepare("report_incident", report())])
+        found = status(installation, "--json").document
+    finally:
+        installation.close()
+        server.stop()
+    assert found["intake"]["urgent"]["accepted"] is None
+    assert found["account"]["counted_by"] == "clients"
+    assert (found["account"]["accepted"], found["account"]["pending"]) == (4, 1)
+    assert found["account"]["holds"]
+
+
+@pytest.mark.parametrize(
+    ("setting", "url", "name"),
+    [
+        ("ANDON_BROKER_URL", "redis://:hunter2@127.0.0.1:1/0", "redis"),
+        ("ANDON_DATABASE_URL", "postgresql+psycopg://me:hunter2@127.0.0.1:1/andon", "postgresql"),
+    ],
+)
+def test_a_service_out_of_reach_is_named_without_its_password(
+    installation: Installation, setting: str, url: str, name: str
+) -> None:
+    """Exit 3; what the other service says is shown all the same."""
+    found = status(installation, "--json", **{setting: url})
+    assert found.code == 3
+    assert "127.0.0.1:1" in found.stderr
+    assert "hunter2" not in found.stderr + found.stdout
+    services = found.document["services"]
+    assert [each for each, state in services.items() if not state["reachable"]] == [name]
+    assert (found.document["tallies"] is None) == (name == "postgresql")
+    assert (found.document["intake"] is None) == (name == "redis")
+
+
+def test_the_table_says_it_in_words(installation: Installation, client: Client) -> None:
+    """People get the figures and one line that says whether the sum comes out."""
+    client.publish([client.prepare("report_incident", report(client_id="nobody"))])
+    drain(installation)
+    found = status(installation)
+    assert found.code == 0, found.stderr
+    assert "client_not_found" in found.stdout
+    assert "1 accepted = 0 done + 1 halted + 0 duplicates + 0 pending" in found.stdout

@@ -1,0 +1,222 @@
+"""A real gateway process for the tests, and ways to call it as its senders do."""
+
+import base64
+import http.client
+import re
+import socket
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import orjson
+
+from tests.support.installation import Installation
+from tests.support.requests import SOURCE
+from tests.support.waiting import wait_for
+from tests.support.workers import WorkerProcess, running
+
+TOKEN = "token-of-the-tests-" + "a" * 20
+ROUTING_KEY = "0123456789abcdef0123456789abcdef"
+USERNAME, PASSWORD = "alertmanager", "password-of-the-tests"
+HMAC_KEY = "hmac-key-of-the-tests"
+NARROW_TOKEN = "token-of-the-narrow-one-" + "b" * 20
+
+CONFIGURATION = f"""
+[sources.{SOURCE}]
+accepts = ["alertmanager", "grafana", "pagerduty", "cloudevents"]
+mapping = "mapping.toml"
+bearer = ["{TOKEN}"]
+basic = [{{ username = "{USERNAME}", password = "{PASSWORD}" }}]
+routing_keys = ["{ROUTING_KEY}"]
+hmac = [{{ secret = "{HMAC_KEY}", timestamp_header = "X-Timestamp" }}]
+spool = @SPOOL@
+
+[sources.narrow]
+accepts = ["cloudevents"]
+bearer = ["{NARROW_TOKEN}"]
+"""
+
+MAPPING = """
+[defaults]
+client_id = "acme"
+component_id = "gateway"
+reporter_user_id = "manager"
+updated_by_user = "support"
+category = "monitoring"
+impact_level = "high"
+urgency_level = "high"
+severity = "P2"
+
+[[rules]]
+name = "everything that names a severity"
+match = { severity = { regex = ".+" } }
+title = "{alert.title}"
+"""
+
+RUN_GATEWAY = (
+    "from worker.settings import load_gateway_settings; from worker.gateway import run_gateway;"
+    " run_gateway(load_gateway_settings())"
+)
+_READY = re.compile(r"The gateway is ready at (https?://\S+:\d+)")
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the gateway answered."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def document(self) -> Any:
+        """The body, as JSON."""
+        return orjson.loads(self.body)
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayProcess:
+    """One that runs."""
+
+    process: WorkerProcess
+    url: str
+
+    def connect(self, seconds: float = 30) -> http.client.HTTPConnection:
+        """A connection to it."""
+        place = urlsplit(self.url)
+        assert place.hostname is not None
+        return http.client.HTTPConnection(place.hostname, place.port, timeout=seconds)
+
+    def call(
+        self,
+        path: str,
+        body: Any = None,
+        *,
+        method: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Answer:
+        """Ask for *path*; a body that is no bytes is sent as JSON, an iterator of bytes chunked."""
+        connection = self.connect()
+        content = orjson.dumps(body) if isinstance(body, dict | list) else body
+        given = {"Content-Type": "application/json", **(bearer() if headers is None else headers)}
+        try:
+            connection.request(method or ("GET" if body is None else "POST"), path, content, given)
+            response = connection.getresponse()
+            return Answer(response.status, dict(response.getheaders()), response.read())
+        finally:
+            connection.close()
+
+
+def free_port() -> int:
+    """A port of this machine that nobody has, for a gateway that is started again and again."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return int(free.getsockname()[1])
+
+
+def bearer(token: str = TOKEN) -> dict[str, str]:
+    """The header that proves a source by its token."""
+    return {"Authorization": f"Bearer {token}"}
+
+
+def basic(username: str = USERNAME, password: str = PASSWORD) -> dict[str, str]:
+    """The header that proves a source by user name and password."""
+    pair = base64.b64encode(f"{username}:{password}".encode()).decode()
+    return {"Authorization": f"Basic {pair}"}
+
+
+def gateway_environment(
+    installation: Installation, *, spool: bool = False, **more: str
+) -> dict[str, str]:
+    """The settings of a gateway of this installation; its files are written on the way."""
+    directory = installation.directory
+    (directory / "mapping.toml").write_text(MAPPING)
+    file = directory / "gateway.toml"
+    file.write_text(CONFIGURATION.replace("@SPOOL@", str(spool).lower()))
+    file.chmod(0o600)
+    return {
+        "ANDON_BROKER_URL": installation.settings.broker_url.get_secret_value(),
+        "ANDON_PRODUCERS_FILE": str(installation.settings.producers_file),
+        "ANDON_GATEWAY_FILE": str(file),
+        "ANDON_GATEWAY_DATABASE_URL": installation.urls.gateway,
+        "ANDON_GATEWAY_SPOOL": str(directory / "gateway-spool.sqlite"),
+        "ANDON_GATEWAY_PORT": "0",
+        **more,
+    }
+
+
+@contextmanager
+def gateway_running(
+    environment: Mapping[str, str], directory: Path, *, before: str = "pass"
+) -> Iterator[GatewayProcess]:
+    """A gateway for the time of a block; it is ready when the block begins.
+
+    Args:
+        environment: its settings.
+        directory: where its log is written.
+        before: Python that is run first, for gateways that a test has tampered with.
+    """
+    log = directory / "gateway.log"
+    log.unlink(missing_ok=True)
+    with running(
+        environment, directory, what="gateway", code=f"{before}; {RUN_GATEWAY}"
+    ) as process:
+
+        def where() -> str | None:
+            assert process.process.poll() is None, process.output()
+            found = _READY.search(process.output())
+            return found[1] if found else None
+
+        url = wait_for(where, what="gateway ready")
+        assert url is not None
+        yield GatewayProcess(process, url)
+
+
+def alert(name: str = "HighLatency", *, status: str = "firing", **changes: Any) -> dict[str, Any]:
+    """One alert as Alertmanager and Grafana tell it."""
+    return {
+        "status": status,
+        "labels": {"alertname": name, "severity": "critical"},
+        "annotations": {"summary": f"{name} on the checkout"},
+        "startsAt": "2025-09-25T11:58:00Z",
+        "endsAt": "2025-09-25T12:30:00Z" if status == "resolved" else "0001-01-01T00:00:00Z",
+        "generatorURL": "http://prometheus/graph",
+        "fingerprint": f"{zlib.crc32(name.encode()):016x}",
+        **changes,
+    }
+
+
+def alertmanager_payload(*alerts: dict[str, Any]) -> dict[str, Any]:
+    """A webhook of Alertmanager's with these alerts."""
+    return {
+        "version": "4",
+        "groupKey": "{}:{}",
+        "truncatedAlerts": 0,
+        "status": "firing",
+        "receiver": "andon",
+        "groupLabels": {},
+        "commonLabels": {},
+        "commonAnnotations": {},
+        "externalURL": "http://alertmanager",
+        "alerts": list(alerts or (alert(),)),
+    }
+
+
+def grafana_payload(*alerts: dict[str, Any]) -> dict[str, Any]:
+    """A webhook of Grafana's with these alerts."""
+    return {**alertmanager_payload(*alerts), "version": "1", "orgId": 1, "title": "Firing"}
+
+
+def trigger(**changes: Any) -> dict[str, Any]:
+    """A trigger of PagerDuty's; None leaves a field out."""
+    event = {
+        "routing_key": ROUTING_KEY,
+        "event_action": "trigger",
+        "dedup_key": "disk-7",
+        "payload": {"summary": "Disk full", "source": "db-7", "severity": "critical"},
+        **changes,
+    }
+    return {name: value for name, value in event.items() if value is not None}

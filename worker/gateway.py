@@ -1,0 +1,139 @@
+"""Starting the alert gateway: from its settings to an application that is served."""
+
+import ssl
+from pathlib import Path
+
+import structlog
+
+from models.database import connect
+from models.registry import KEPT_IN_FORCE, RegistryFile
+from producers.engines import connect_publisher
+from producers.gateway.app import make_app
+from producers.gateway.configuration import GatewayFile, GatewayFileError, load_gateway_file
+from producers.gateway.gateway import Gateway, NoKey, load_mappings, signing_key
+from producers.gateway.publishing import Outlet
+from producers.gateway.receipts import CONNECTIONS, Receipts
+from producers.gateway.server import Certificate, listen, serve
+from producers.spool import Spool
+from worker.log import configure_logging
+from worker.settings import GatewaySettings, SettingsError
+
+_log = structlog.get_logger(__name__)
+_STATEMENT_TIMEOUT_MS = 3_000
+_LOOPBACK = ("127.0.0.1", "::1")
+
+
+class NotListening(Exception):
+    """The gateway cannot listen where it should; the message says why."""
+
+
+def run_gateway(settings: GatewaySettings) -> None:
+    """Run the gateway until it is stopped: SIGTERM finishes what is under way, and ends.
+
+    Raises:
+        SettingsError: a setting is missing that the gateway's sources need.
+        GatewayFileError: the configuration, or a mapping, is at fault.
+        NotListening: the address is taken.
+    """
+    configure_logging(settings)
+    gateway = make_gateway(settings)
+    try:
+        listening = listen(settings.gateway_host, settings.gateway_port)
+    except OSError as error:
+        place = f"{settings.gateway_host}, port {settings.gateway_port}"
+        raise NotListening(
+            f"The gateway cannot listen at {place} ({error.strerror}): set ANDON_GATEWAY_HOST and"
+            " ANDON_GATEWAY_PORT."
+        ) from None
+    certificate = _certificate(settings)
+    if certificate is None and listening.getsockname()[0] not in _LOOPBACK:
+        _log.warning(
+            "gateway_without_tls",
+            host=settings.gateway_host,
+            advice="put a proxy that speaks TLS in front, or set ANDON_GATEWAY_CERTIFICATE",
+        )
+    try:
+        serve(make_app(gateway), listening, certificate)
+    except ssl.SSLError as error:
+        raise NotListening(f"The gateway's certificate cannot be used ({error.reason}).") from None
+    except FileNotFoundError:
+        raise NotListening("The gateway's certificate, or its key, is not there.") from None
+
+
+def _certificate(settings: GatewaySettings) -> Certificate | None:
+    chain, key = settings.gateway_certificate, settings.gateway_certificate_key
+    if (chain is None) != (key is None):
+        raise SettingsError(
+            "Settings are missing or wrong:\n  ANDON_GATEWAY_CERTIFICATE and"
+            " ANDON_GATEWAY_CERTIFICATE_KEY: one is set and the other is not"
+        )
+    return None if chain is None or key is None else Certificate(chain, key)
+
+
+def make_gateway(settings: GatewaySettings) -> Gateway:
+    """The gateway that *settings* describe; nothing is connected yet.
+
+    Raises:
+        SettingsError: a setting is missing that the gateway's sources need.
+        GatewayFileError: the configuration, or a mapping, is at fault.
+    """
+    path = settings.gateway_file
+    if path is None:
+        raise SettingsError(
+            "Settings are missing or wrong:\n  ANDON_GATEWAY_FILE: is not set; docs/gateway.md"
+            " shows such a file"
+        )
+    file = load_gateway_file(path)
+    mappings = load_mappings(file, path.parent)
+    registry = RegistryFile(settings.producers_file, _tell_registry)
+    _check_keys(file, path, registry)
+    return Gateway(file, registry, _outlet(settings, file), _receipts(settings), mappings)
+
+
+def _check_keys(file: GatewayFile, path: Path, registry: RegistryFile) -> None:
+    """Every source needs a key: better to hear of it now than from the first alert."""
+    faults = []
+    for name, source in file.sources.items():
+        try:
+            signing_key(registry, name, source.key)
+        except NoKey as error:
+            faults.append(f"  {error}")
+    if faults:
+        faults = [f"Sources of {path} cannot be signed for:", *dict.fromkeys(faults)]
+        raise GatewayFileError("\n".join([*faults, "`andon producers add SOURCE` makes a key."]))
+
+
+def _outlet(settings: GatewaySettings, file: GatewayFile) -> Outlet:
+    spooling = [name for name, source in file.sources.items() if source.spools]
+    if spooling and settings.gateway_spool is None:
+        raise SettingsError(
+            "Settings are missing or wrong:\n  ANDON_GATEWAY_SPOOL: is not set, and"
+            f" {', '.join(spooling)} must not lose alerts while the intake is away (or says"
+            " spool = false)"
+        )
+    publisher = connect_publisher(
+        settings.broker_url.get_secret_value(),
+        names=settings.streams,
+        intake_limit=settings.intake_limit,
+    )
+    path = settings.gateway_spool
+    return Outlet(publisher, Spool(path) if spooling and path is not None else None)
+
+
+def _receipts(settings: GatewaySettings) -> Receipts | None:
+    if settings.gateway_database_url is None:
+        return None
+    engine = connect(
+        settings.gateway_database_url.get_secret_value(),
+        statement_timeout_ms=_STATEMENT_TIMEOUT_MS,
+        application="andon gateway",
+        pool_size=CONNECTIONS,
+    )
+    return Receipts(engine)
+
+
+def _tell_registry(fault: str | None) -> None:
+    if fault is None:
+        _log.info("registry_sound_again")
+    else:
+        _log.error("registry_at_fault", fault=fault, meanwhile=KEPT_IN_FORCE)

@@ -1,0 +1,52 @@
+"""What stands in the queues of RabbitMQ, for `andon status`.
+
+AMQP tells how many messages of a queue nobody has in hand. It tells neither how many were ever
+accepted nor how many are in hand, so no sum can be drawn up here.
+"""
+
+from dataclasses import dataclass, field
+
+from amqp import Connection
+
+from models.rabbitmq import connect_rabbitmq, intake_queues, open_channel, undelivered
+from models.streams import Lane, StreamNames
+from worker.intake_status import ConsumerStatus, IntakeStatus, LaneStatus
+
+
+@dataclass(slots=True)
+class RabbitGauge:
+    """Implements ``worker.intake_status.Gauge``."""
+
+    url: str
+    names: StreamNames
+    _connection: Connection | None = field(default=None, init=False)
+
+    def read_intake(self) -> IntakeStatus:
+        """The depth of each lane; dead letters count as urgent."""
+        if self._connection is None:
+            self._connection = connect_rabbitmq(self.url)
+        channel = open_channel(self._connection)
+        depths = {queue: undelivered(channel, queue) for queue in intake_queues(self.names)}
+        outcomes, halts = (
+            undelivered(channel, stream) for stream in (self.names.outcomes, self.names.halts)
+        )
+        channel.close()
+        depths[self.names.intake()] += depths[self.names.dead_letters]
+        return IntakeStatus(
+            lanes={
+                lane: LaneStatus(None, depths[self.names.intake(lane)], pending=None, orphans=0)
+                for lane in Lane
+            },
+            accepted_by_clients=None,
+            outcomes=outcomes,
+            halts=halts,
+        )
+
+    def read_consumers(self) -> list[ConsumerStatus]:
+        """None: a process consumes only while it drains, and AMQP does not name it."""
+        return []
+
+    def close(self) -> None:
+        """Close the connection."""
+        if self._connection is not None:
+            self._connection.collect()

@@ -1,0 +1,114 @@
+"""What stands in the streams of Redis, for `andon status`."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import redis
+
+from models.streams import Lane, StreamNames
+from worker.intake_status import ConsumerStatus, IntakeStatus, LaneStatus
+
+# Everything that was read and not acknowledged lies before the group's last-delivered id. That part
+# is short, and is counted; what lies behind it may be long, and is the rest.
+_LOOK = """
+local function field(list, name)
+  for i = 1, #list, 2 do
+    if list[i] == name then return list[i + 1] end
+  end
+end
+
+local function delivered_left(stream, last)
+  local count, from = 0, '-'
+  repeat
+    local entries = redis.call('XRANGE', stream, from, last, 'COUNT', 500)
+    count = count + #entries
+    if #entries > 0 then from = '(' .. entries[#entries][1] end
+  until #entries < 500
+  return count
+end
+
+local lanes = {}
+for _, stream in ipairs({KEYS[1], KEYS[2]}) do
+  local length, added, pending, left = redis.call('XLEN', stream), 0, 0, 0
+  if redis.call('EXISTS', stream) == 1 then
+    added = field(redis.call('XINFO', 'STREAM', stream), 'entries-added') or -1
+    for _, group in ipairs(redis.call('XINFO', 'GROUPS', stream)) do
+      if field(group, 'name') == ARGV[1] then
+        pending = field(group, 'pending')
+        left = delivered_left(stream, field(group, 'last-delivered-id'))
+      end
+    end
+  end
+  table.insert(lanes, {added, length - left, pending, math.max(0, left - pending)})
+end
+return {lanes, redis.call('GET', KEYS[3]) or 0, redis.call('XLEN', KEYS[4]),
+        redis.call('XLEN', KEYS[5])}
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class RedisGauge:
+    """Implements ``worker.intake_status.Gauge``."""
+
+    client: redis.Redis
+    names: StreamNames
+
+    def read_intake(self) -> IntakeStatus:
+        """Everything at one moment."""
+        return read_intake(self.client, self.names)
+
+    def read_consumers(self) -> list[ConsumerStatus]:
+        """The pool processes of all workers, the most recently active ones first."""
+        return read_consumers(self.client, self.names)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self.client.close()
+
+
+def read_intake(client: redis.Redis, names: StreamNames) -> IntakeStatus:
+    """Read everything at one moment.
+
+    Raises:
+        redis.RedisError: Redis is out of reach.
+    """
+    keys = (*map(names.intake, Lane), names.accepted, names.outcomes, names.halts)
+    reply: Any = client.eval(_LOOK, len(keys), *keys, names.group)
+    lanes, by_clients, outcomes, halts = reply
+    return IntakeStatus(
+        lanes={
+            lane: LaneStatus(
+                accepted=added if added >= 0 else None,
+                undelivered=undelivered,
+                pending=pending,
+                orphans=orphans,
+            )
+            for lane, (added, undelivered, pending, orphans) in zip(Lane, lanes, strict=True)
+        },
+        accepted_by_clients=int(by_clients),
+        outcomes=outcomes,
+        halts=halts,
+    )
+
+
+def read_consumers(client: redis.Redis, names: StreamNames) -> list[ConsumerStatus]:
+    """The pool processes of all workers, the most recently active ones first.
+
+    Raises:
+        redis.RedisError: Redis is out of reach.
+    """
+    found: dict[str, ConsumerStatus] = {}
+    for lane in Lane:
+        try:
+            consumers: Any = client.xinfo_consumers(names.intake(lane), names.group)
+        except redis.ResponseError:  # no stream or no group yet
+            continue
+        for consumer in consumers:
+            name, idle = consumer["name"].decode(), consumer["idle"] / 1000
+            other = found.get(name)
+            found[name] = ConsumerStatus(
+                name,
+                consumer["pending"] + (other.pending if other else 0),
+                min(idle, other.idle_seconds) if other else idle,
+            )
+    return sorted(found.values(), key=lambda consumer: consumer.idle_seconds)
