@@ -229,13 +229,20 @@ class _Books:
             for message in messages
             for entry in message.entries
         }
-        for entry, key in known.items():
+        # A confirmation may be lost, or go to a process that keeps no journal; what is stored of
+        # the delivery's end names its entry too.
+        stored = {
+            row.entry: str(row.request_id)
+            for rows in (*self.ledger.values(), *self.halts.values())
+            for row in rows
+        }
+        for entry, key in (stored | known).items():
             outcomes = Counter(record.outcome for record in self.records.get(entry, ()))
             ends = sum(outcomes[outcome] for outcome in _TERMINAL)
             if ends != 1 or outcomes["waiting"] > 1:
                 yield Finding(Wrong.UNRECORDED, key, f"{entry}: {dict(outcomes)}")
         for entry, records in self.records.items():
-            if entry in known:
+            if entry in stored or entry in known:
                 continue
             # It arrived, but its confirmation did not: its record is all that is known of it.
             ends = sum(record.outcome in _TERMINAL for record in records)

@@ -52,8 +52,11 @@ def is_done(row: Record) -> bool:
 
 
 def is_end(row: Record) -> bool:
-    """Whether an audit record is of a delivery's end, and not of its waiting."""
-    return bool(row.outcome != "waiting")
+    """Whether an audit record is of a request's end, not of its waiting or of one more delivery.
+
+    Another delivery's record is all that is stored of it, and no journal has to know its entry.
+    """
+    return row.outcome in ("done", "halted")
 
 
 def is_foreign(row: Record) -> bool:
