@@ -1,7 +1,8 @@
 """What one process has in hand another one puts off, until its own batch is done."""
 
 from collections.abc import Iterator, Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -10,10 +11,13 @@ from models.deliveries import Delivery
 from models.in_hand import forget_gone, mark_of, tell_in_hand
 from models.outcomes import Identity
 from models.streams import Lane, StreamNames
+from models.tables import Door
 from producers.redis_publisher import RedisPublisher
 from producers.signed import sign_event
-from tasks.drain import WORTH_TELLING, Drain
+from tasks import putting_off
+from tasks.drain import Drain
 from tasks.faults import Outage
+from tasks.putting_off import LONGEST, WORTH_TELLING, Sieve
 from tests.support.installation import Installation
 from tests.support.requests import KEY_ID, SECRET, SOURCE, event, report
 from worker.redis_intake import RedisIntake, connect_redis, make_groups
@@ -64,15 +68,54 @@ def _tell(installation: Installation, events: Sequence[bytes]) -> None:
         tell_in_hand(connection, "another", map(mark_of, events))
 
 
+def _deliveries(prefix: str) -> list[Delivery]:
+    """As many as are worth telling of, each with bytes of its own."""
+    now = datetime.now(UTC)
+    return [
+        Delivery(f"{prefix}{n}", Door.INTAKE, f"{prefix}{n}".encode(), KEY_ID, "", now)
+        for n in range(WORTH_TELLING)
+    ]
+
+
 def test_what_another_has_in_hand_is_run_after_the_rest(
     installation: Installation, intake: RedisIntake, batches: list[list[bytes]]
 ) -> None:
-    """It is put off once, and then decided and acknowledged like everything else."""
+    """When there is nothing else to run, it is decided and acknowledged like everything else."""
     _tell(installation, EVENTS[10:12])
     assert _drain(installation, intake).run() is False
     assert batches == [EVENTS[:10] + EVENTS[12:], EVENTS[10:12]]
     assert len(installation.rows(LEDGER)) == WORTH_TELLING
     assert intake.client.xlen(intake.names.intake()) == 0
+
+
+def test_what_another_has_in_hand_is_put_off_until_it_no_longer_has(
+    installation: Installation,
+) -> None:
+    """It is put off batch after batch, and run first as soon as the other one has gone on."""
+    sieve = Sieve(installation.pipeline.engine, "one")
+    batches = [_deliveries(f"{number}-") for number in range(3)]
+    of_another = batches[0][3:5]
+    _tell(installation, [delivery.event for delivery in of_another])
+    assert sieve.sift(batches[0]) == [*batches[0][:3], *batches[0][5:]]
+    assert sieve.sift(batches[1]) == batches[1]
+    assert sieve
+    _tell(installation, EVENTS)
+    assert sieve.sift(batches[2]) == [*of_another, *batches[2]]
+    assert not sieve
+
+
+def test_nothing_is_put_off_for_ever(
+    installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a while it is run, whoever says that it has it in hand."""
+    clock = [100.0]
+    monkeypatch.setattr(putting_off, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+    sieve = Sieve(installation.pipeline.engine, "one")
+    batch = _deliveries("0-")
+    _tell(installation, [batch[0].event])
+    assert batch[0] not in sieve.sift(batch)
+    clock[0] += LONGEST
+    assert sieve.sift(_deliveries("1-"))[0] is batch[0]
 
 
 def test_what_others_had_in_hand_long_ago_is_not_put_off(
