@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from console import audit, directory, gateway, halts, import_report, incidents, producers, run
+from console.command_line import CommandLine
 from console.contract import contract
 from console.demo import demo
 from console.discard import discard
@@ -20,6 +21,7 @@ from console.up import up
 
 app = typer.Typer(
     name="andon",
+    cls=CommandLine,
     no_args_is_help=True,
     rich_markup_mode="markdown",
     pretty_exceptions_show_locals=False,  # locals hold secrets

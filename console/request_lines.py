@@ -127,9 +127,8 @@ class LineReader:
             short = ShortForm.model_validate(value)
         except ValidationError as error:
             faults = input_errors(error, "$")
-            raise BadLine(
-                "; ".join(f"{fault.path} {_lowered(fault.message)}" for fault in faults)
-            ) from None
+            told = "; ".join(f"{fault.path} {fault.message}" for fault in faults)
+            raise BadLine(told) from None
         if short.procedure not in INPUTS:
             raise BadLine(no_procedure(short.procedure))
         if not isinstance(short.data, dict):
@@ -160,7 +159,3 @@ def opened(file: str) -> Iterator[IO[bytes]]:
             shutil.copyfileobj(given, copy)
             copy.seek(0)
             yield copy
-
-
-def _lowered(message: str) -> str:
-    return message[:1].lower() + message[1:]

@@ -5,7 +5,7 @@ faults, each so deep within it, that to name them all would take more room than 
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 
@@ -21,7 +21,7 @@ LONGEST_MESSAGE = 256
 
 _PLAIN_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}\Z")
 _LONGEST_KEY = 64
-_ESCAPED_NUL = b"\\u0000"
+_BACKSLASH, _ESCAPED_NUL = b"\\", b"\\u0000"
 _CUT = "…"
 """Ends a path that has been cut; no whole one ends so."""
 
@@ -81,7 +81,7 @@ def _cut(text: str, length: int) -> str:
 
 def input_faults(error: ValidationError, root: str) -> Faults:
     """What pydantic found below *root*, in the order of the fields."""
-    found = error.errors(include_url=False, include_context=False)[:MOST_ERRORS]
+    found = error.errors(include_url=False)[:MOST_ERRORS]
     named = tuple(InputError(_path(root, fault["loc"]), _message(fault)) for fault in found)
     return Faults(named, error.error_count())
 
@@ -110,7 +110,7 @@ def nul_faults(event: bytes, value: object, root: str) -> Faults:
     Only an event whose bytes hold the escape is searched, and no further than to the first place
     that is not named any more.
     """
-    if _ESCAPED_NUL not in event:
+    if _BACKSLASH not in event or _ESCAPED_NUL not in event:  # one byte is found much faster
         return NO_FAULTS
     found = [
         InputError(path, "holds U+0000")
@@ -141,18 +141,44 @@ def _path(root: str, location: tuple[str | int, ...]) -> str:
 
 
 def _message(fault: ErrorDetails) -> str:
-    return _cut(_wording(fault), LONGEST_MESSAGE)
+    return _cut(wording(fault), LONGEST_MESSAGE)
 
 
-def _wording(fault: ErrorDetails) -> str:
-    match fault["type"]:
-        case "missing" if fault["msg"] != "Field required":
-            return str(fault["msg"])
-        case _ if is_missing(fault):
-            return "is required"
-        case "extra_forbidden":
-            return "is not an input of this procedure"
-        case "string_pattern_mismatch":
-            return "must be 1 to 64 of A-Z a-z 0-9 . _ : -"
-        case _:
-            return str(fault["msg"])
+_WORDINGS: Mapping[str, str] = {
+    "extra_forbidden": "is not an input of this procedure",
+    **dict.fromkeys(("string_type", "path_type"), "must be text"),
+    "string_unicode": "must be text in UTF-8",
+    **dict.fromkeys(("bool_type", "bool_parsing"), "must be true or false"),
+    **dict.fromkeys(("int_type", "int_parsing", "int_from_float"), "must be a whole number"),
+    "int_parsing_size": "must be a smaller number",
+    **dict.fromkeys(("float_type", "float_parsing"), "must be a number"),
+    **dict.fromkeys(("datetime_type", "datetime_parsing"), "must be a moment"),
+    **dict.fromkeys(("model_type", "dict_type"), "must be an object"),
+    **dict.fromkeys(("list_type", "tuple_type", "frozen_set_type"), "must be a list"),
+}
+"""What is said of a fault that pydantic tells in Python's words."""
+_DIRECTORY_ID = r"^[A-Za-z0-9._:-]{1,64}\z"
+_SUBJECT = re.compile(r"\w+ should (?=have|be|match)")
+
+
+def wording(fault: ErrorDetails) -> str:
+    """What is wrong, as the end of a sentence about the input; its value is left out."""
+    kind, context = fault["type"], fault.get("ctx", {})
+    if kind == "missing" and fault["msg"] != "Field required":
+        return str(fault["msg"])
+    if is_missing(fault):
+        return "is required"
+    if kind in ("string_too_short", "too_short") and context.get("min_length") == 1:
+        return "must not be empty"
+    if kind == "string_pattern_mismatch" and context.get("pattern") == _DIRECTORY_ID:
+        return "must be 1 to 64 of A-Z a-z 0-9 . _ : -"
+    if kind == "value_error":
+        return str(context["error"])
+    return _WORDINGS.get(kind) or _without_subject(fault["msg"])
+
+
+def _without_subject(message: str) -> str:
+    """Of "Input should be greater than or equal to 1": "must be at least 1"."""
+    told = _SUBJECT.sub("must ", message, count=1)
+    told = told.replace("greater than or equal to", "at least")
+    return told.replace("less than or equal to", "at most")

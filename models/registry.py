@@ -31,7 +31,7 @@ from pydantic import (
     model_validator,
 )
 
-from models.errors import input_errors
+from models.file_errors import file_errors
 from models.inputs import DirectoryId, Name
 from models.secret_files import SecretFileFault, read_secret_toml
 from policy.procedures import PROCEDURES
@@ -80,7 +80,7 @@ class Source(BaseModel):
     @classmethod
     def _known(cls, value: str | frozenset[str]) -> str | frozenset[str]:
         if not isinstance(value, str) and (unknown := value - PROCEDURES.keys()):
-            raise ValueError(f"no such procedure: {', '.join(sorted(unknown))}")
+            raise ValueError(f"names no such procedure: {', '.join(sorted(unknown))}")
         return value
 
     def may_ask_for(self, procedure: str) -> bool:
@@ -129,12 +129,13 @@ def load_registry(path: Path) -> Registry:
         RegistryError: the file is missing, readable by others, or at fault (every fault named).
     """
     try:
-        return Registry.model_validate(read_secret_toml(path))
+        document = read_secret_toml(path)
+        return Registry.model_validate(document)
     except SecretFileFault as fault:
         raise RegistryError(str(fault)) from None
     except ValidationError as error:
-        faults = "; ".join(f"{fault.path} {fault.message}" for fault in input_errors(error, "$"))
-        raise RegistryError(f"{path}: {faults}") from None
+        faults = [f"{fault.path} {fault.message}" for fault in file_errors(error, document)]
+        raise RegistryError(f"{path}: {'; '.join(faults)}") from None
 
 
 def registry_fault(path: Path) -> str | None:

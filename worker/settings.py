@@ -9,16 +9,18 @@ import os
 import stat
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, Literal, TypeVar
 from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
+from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
 from models.audit import AuditKey, AuditKeys
+from models.errors import wording
 from models.streams import StreamNames
 from tasks.rules import Rules
 
@@ -88,7 +90,7 @@ class GatewaySettings(BaseSettings):
     intake_limit: int = Field(
         default=1_000_000, ge=1, description="entries in the intake from which clients refuse"
     )
-    log_level: str = Field(default="info", pattern="^(debug|info|warning|error)$")
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_json: bool = Field(default=False, description="log JSON lines instead of text")
 
     gateway_file: Path | None = Field(
@@ -319,8 +321,8 @@ def _read(kind: type[AnySettings], file: Path, **own: SecretStr | Path) -> AnySe
         settings = kind(_env_file=file, **own)  # type: ignore[arg-type]  # a field each
     except ValidationError as error:
         faults = [
-            f"  ANDON_{'_'.join(map(str, fault['loc'])).upper()}: {_say(fault['msg'])}"
-            for fault in error.errors(include_url=False, include_context=False)
+            f"  ANDON_{'_'.join(map(str, fault['loc'])).upper()}: {_say(fault)}"
+            for fault in error.errors(include_url=False)
         ] + faults
     if settings is None or faults:
         hint = "" if file.exists() else f"\nNo installation of `andon up` is at {file.parent}."
@@ -367,5 +369,5 @@ def _suggestion(name: str) -> str:
     return f"; is {near[0]} meant?" if near else ""
 
 
-def _say(message: str) -> str:
-    return "is not set" if message == "Field required" else message.removeprefix("Value error, ")
+def _say(fault: ErrorDetails) -> str:
+    return "is not set" if fault["type"] == "missing" else wording(fault)

@@ -35,7 +35,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from models.errors import input_errors
+from models.file_errors import file_errors
 from models.inputs import Name
 from models.registry import KeyId
 from models.secret_files import SecretFileFault, read_secret_toml
@@ -50,6 +50,7 @@ FRESH_SECONDS = 300
 
 _HASHED = "sha256:"
 _HEADER_NAME = re.compile(r"[A-Za-z0-9-]{1,64}\Z")
+_USERNAME = re.compile(r"[^:\x00-\x1f\x7f]{1,255}\Z")
 
 
 class GatewayFileError(Exception):
@@ -99,8 +100,15 @@ class _Part(BaseModel):
 class BasicCredential(_Part):
     """A user name and a password, as HTTP's basic authentication sends them."""
 
-    username: Annotated[str, Field(pattern=r"^[^:\x00-\x1f\x7f]{1,255}\z")]
+    username: str
     password: SecretStr
+
+    @field_validator("username")
+    @classmethod
+    def _fits_the_header(cls, value: str) -> str:
+        if not _USERNAME.match(value):
+            raise _fault("must be 1 to 255 characters without a colon and control characters")
+        return value
 
     @field_validator("password")
     @classmethod
@@ -235,14 +243,10 @@ def load_gateway_file(path: Path) -> GatewayFile:
         GatewayFileError: the file is missing, open to others, or at fault (every fault named).
     """
     try:
-        return GatewayFile.model_validate(read_secret_toml(path))
+        document = read_secret_toml(path)
+        return GatewayFile.model_validate(document)
     except SecretFileFault as fault:
         raise GatewayFileError(str(fault)) from None
     except ValidationError as error:
-        faults = [f"  {fault.path} {_say(fault.message)}" for fault in input_errors(error, "$")]
+        faults = [f"  {fault.path} {fault.message}" for fault in file_errors(error, document)]
         raise GatewayFileError("\n".join([f"{path} is at fault:", *faults])) from None
-
-
-def _say(message: str) -> str:
-    """An unknown name is, in a configuration, no input of a procedure."""
-    return "is no setting of a source" if message.startswith("is not an input") else message

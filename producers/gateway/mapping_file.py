@@ -255,7 +255,7 @@ class _Reading:
             _CHECKS[name].validate_python(text)
         except ValidationError as error:
             for fault in input_errors(error, "$"):
-                self.fault(where, fault.message[:1].lower() + fault.message[1:])
+                self.fault(where, fault.message)
             return None
         return text if isinstance(text, str) else None
 

@@ -13,7 +13,7 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from models.errors import input_errors
+from models.file_errors import file_errors
 from models.inputs import INPUTS
 from producers.imports.input_shapes import InputShape, Sort, input_shapes
 from producers.imports.values import (
@@ -206,9 +206,9 @@ class _Compiler:
         try:
             return model.model_validate(section)
         except ValidationError as error:
-            for fault in input_errors(error, "$"):
+            for fault in file_errors(error, section):
                 where = f"{place}{fault.path.removeprefix('$')}".removeprefix(".")
-                self._fault(where, _worded(fault.message))
+                self._fault(where, fault.message)
             return None
 
     def _fault(self, place: str, message: str) -> None:
@@ -346,8 +346,3 @@ class _Inputs:
         reader = self.compiler._reader(place, rule, shape, self.tables)
         if reader is not None:
             yield name, reader
-
-
-def _worded(message: str) -> str:
-    """A fault of a section in this file's words; those of models speak of inputs."""
-    return "is not known here" if message == "is not an input of this procedure" else message

@@ -81,3 +81,28 @@ def test_a_code_like_no_other_gets_the_list_suggested() -> None:
     result = andon("explain", "bogus")
     assert result.exit_code == 2
     assert "`andon explain`" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("halts", "show", "x"), "Invalid value for 'HALT_ID': must be a whole number."),
+        (("halts", "show", "0"), "Invalid value for 'HALT_ID': must be at least 1."),
+        (("halts", "discard", "1", "x"), "Invalid value for 'HALT_IDS': must be a whole number."),
+        (("send", "-", "--timeout", "soon"), "Invalid value for '--timeout': must be a number."),
+        (("incidents", "list", "--severity", "p1"), "'p1' is not one of 'P1', 'P2', 'P3', 'P4'."),
+    ],
+)
+def test_a_bad_argument_is_told_in_plain_words(arguments: tuple[str, ...], told: str) -> None:
+    """With its name as the help has it, what it must be, and exit code 2."""
+    result = andon(*arguments)
+    assert result.exit_code == 2
+    shown = " ".join(result.stderr.replace("│", " ").split())
+    assert told in shown
+
+
+def test_a_flag_is_shown_to_take_no_value() -> None:
+    """Only options that take one have a word behind their name."""
+    shown = andon("send", "--help").stdout
+    assert "bool" not in shown
+    assert "{HALT_ID}" in andon("halts", "show", "--help").stdout

@@ -1,5 +1,6 @@
-"""How much is said of one message's faults, however many it has and wherever they are."""
+"""What is said of a message's faults, and how much, however many it has and wherever they are."""
 
+import re
 from typing import Any
 
 import orjson
@@ -7,11 +8,28 @@ import pytest
 
 from models.errors import LONGEST_PATH, MOST_ERRORS, json_path
 from models.events import MAX_EVENT_BYTES, read_event
+from models.inputs import INPUTS
 from policy.halts import Halt, InputError
-from tests.support.decoding import halt_of
-from tests.support.requests import report
+from tests.support.decoding import faults_of, halt_of
+from tests.support.requests import report, update
 
 MOST_STORED = 64 * 1024
+_BAD: Any = [
+    None,
+    "",
+    "x" * 5_000,
+    "no such word",
+    True,
+    7,
+    -1,
+    1.5,
+    10**18,
+    [],
+    ["x"],
+    {},
+    {"x": 1},
+]
+_PYTHON = re.compile(r"Input|should|String|valid|instance|pydantic|Value error|\bdict")
 
 
 def _size(halt: Halt) -> int:
@@ -72,3 +90,48 @@ def test_a_path_that_is_cut_says_so_and_stays() -> None:
     assert len(path) == LONGEST_PATH
     assert path.endswith(".com…")
     assert json_path(path, 7) == path
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"title": 7}, {"title": "must be text"}),
+        ({"title": ""}, {"title": "must not be empty"}),
+        ({"title": "x" * 1_025}, {"title": "must have at most 1024 characters"}),
+        (
+            {"impact_level": "huge"},
+            {"impact_level": "must be 'low', 'medium', 'high' or 'critical'"},
+        ),
+        ({"client_id": "a b"}, {"client_id": "must be 1 to 64 of A-Z a-z 0-9 . _ : -"}),
+        ({"severity_flags": "P1"}, {"severity_flags": "must be an object"}),
+        (
+            {"severity_flags": {"p1_outage_no_workaround": "yes"}},
+            {"severity_flags.p1_outage_no_workaround": "must be true or false"},
+        ),
+        ({"colour": 1}, {"colour": "is not an input of this procedure"}),
+        ({"category": None}, {"category": "is required"}),
+    ],
+)
+def test_a_fault_is_told_in_plain_words(given: dict[str, Any], told: dict[str, str]) -> None:
+    """The end of a sentence about the input, which says what it must be."""
+    _, faults = faults_of("report_incident", report() | given)
+    assert faults == {f"$.data.{path}": message for path, message in told.items()}
+
+
+@pytest.mark.parametrize("bad", _BAD, ids=lambda bad: repr(bad)[:12])
+def test_no_fault_is_told_in_words_of_python(bad: Any) -> None:
+    """Whatever stands in whichever input: no class is named, and what it is not, is an input."""
+    told: list[str] = []
+    for procedure, model in INPUTS.items():
+        data = dict.fromkeys(model.model_fields, bad)
+        told += [error.message for error in halt_of(procedure, data).errors]
+    assert [message for message in told if _PYTHON.search(message)] == []
+
+
+def test_a_number_says_which_it_may_be() -> None:
+    """The least and the most, without a sign of mathematics."""
+    faults = faults_of("update_incident", update(incident_id="0", expected_version=0))[1]
+    assert faults == {
+        "$.data.incident_id": "must be greater than 0",
+        "$.data.expected_version": "must be at least 1",
+    }

@@ -67,7 +67,7 @@ def test_every_fault_is_named_at_once() -> None:
         " updated_by_user, assigned_to_user_id, category, impact_level, urgency_level, severity,"
         " title, note, dedup_key, severity_flags",
         "[defaults], reporter_user_id: must be 1 to 64 of A-Z a-z 0-9 . _ : -",
-        "rule 1 (first), severity: input should be 'P1', 'P2', 'P3' or 'P4'",
+        "rule 1 (first), severity: must be 'P1', 'P2', 'P3' or 'P4'",
         "rule 1 (first), title: has a lone '{'; a brace itself is written twice",
         "rule 1 (first), severity_flags: 'p5_anything' is no flag; there are"
         " p1_outage_no_workaround, p1_wide_enterprise_or_5plus_customers,"
@@ -88,7 +88,7 @@ def test_every_fault_is_named_at_once() -> None:
         "rule 2, name: must be text on one line",
         'rule 2, client_id: needs from = "a label" and map = { "its text" = … }',
         "rule 2, impact_level: unknown key 'otherwise'; there are from, map, default",
-        "rule 2, impact_level.map.a: input should be 'low', 'medium', 'high' or 'critical'",
+        "rule 2, impact_level.map.a: must be 'low', 'medium', 'high' or 'critical'",
         "rule 2, impact_level.from: alert.no is not among alert.title, alert.description,"
         " alert.key, alert.format, alert.receiver, alert.started_at",
         "rule 2: needs match, a table of conditions; match = {} fits every alert",
@@ -105,7 +105,7 @@ def test_every_fault_is_named_at_once() -> None:
     [
         ("client_id = true", "rule 1, client_id: must be text"),
         ('client_id = ""', "rule 1, client_id: must be 1 to 64"),
-        (f'category = "{"x" * 65}"', "rule 1, category: string should have at most 64"),
+        (f'category = "{"x" * 65}"', "rule 1, category: must have at most 64"),
         ('title = "a } b"', "rule 1, title: has a lone '}'"),
         ('title = "{}"', "rule 1, title: has a lone '{'"),
         ('title = "{ }"', "rule 1, title: is empty"),
