@@ -23,6 +23,7 @@ import tasks.pipeline
 from benchmarks.mix import mix, whole_decks
 from benchmarks.stage import BATCH_SIZE, KEY_ID, SECRET, SOURCE, Stage, stage
 from producers.client import Client
+from worker.app import collect_rarely
 from worker.runtime import Runtime
 from worker.stopping import Calls, StopFlag
 
@@ -120,6 +121,7 @@ def run(measured: Stage, requests: int, profiler: cProfile.Profile | None) -> St
     with instrumented(watch):
         for _ in range(WARM_UP):
             run_batch()
+        collect_rarely()
         watch.forget()
         done = 0
         with profiler or nullcontext():

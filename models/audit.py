@@ -11,11 +11,13 @@ import random
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection
 
 from models.canonical import canonical_json
+from models.signatures import mac_of
 from models.sql import copy_rows, execute, fetch
 from models.tables import AUDIT_CHAINS
 from policy.vocabulary import AuditAction
@@ -81,7 +83,7 @@ class AuditEntry(NamedTuple):
             [
                 chain,
                 sequence,
-                self.at.astimezone(UTC).isoformat(timespec="microseconds"),
+                _said_of(self.at),
                 self.action,
                 self.outcome,
                 self.procedure,
@@ -96,15 +98,21 @@ class AuditEntry(NamedTuple):
         )
 
 
+@lru_cache(maxsize=64)
+def _said_of(at: datetime) -> str:
+    """How a record says when it was written, which all records of a batch say alike."""
+    return at.astimezone(UTC).isoformat(timespec="microseconds")
+
+
 def record_mac(key: AuditKey, previous: bytes, said: bytes) -> bytes:
     """The MAC of a record that says *said* and follows the record with the MAC *previous*."""
-    return hmac.digest(key.secret, _RECORD_DOMAIN + previous + said, "sha256")
+    return mac_of(key.secret, previous + said, domain=_RECORD_DOMAIN).digest()
 
 
 def head_mac(key: AuditKey, chain: int, sequence: int, mac: bytes) -> bytes:
     """The MAC of a chain's head: that the record numbered *sequence* is its last."""
     said = canonical_json([chain, sequence, mac.hex(), key.key_id])
-    return hmac.digest(key.secret, _HEAD_DOMAIN + said, "sha256")
+    return mac_of(key.secret, said, domain=_HEAD_DOMAIN).digest()
 
 
 # All 64 heads lie on a page or two; the offset spreads writers so that they rarely meet.

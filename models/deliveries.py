@@ -1,13 +1,12 @@
 """What a worker has in hand: one message as it was delivered, not yet looked into."""
 
-from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from models.tables import Door
 
 
-@dataclass(frozen=True, slots=True)
-class Delivery:
+class Delivery(NamedTuple):
     """One message, with what is known about its way here.
 
     Attributes:

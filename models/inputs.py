@@ -83,8 +83,8 @@ Timestamp = Annotated[
 ]
 Number = Annotated[
     int,
-    BeforeValidator(_read_number),
     Field(gt=0, lt=2**63),
+    BeforeValidator(_read_number),
     WithJsonSchema(
         {
             "anyOf": [
@@ -97,8 +97,8 @@ Number = Annotated[
 ]
 DirectoryId = Annotated[
     str,
-    BeforeValidator(_read_directory_id),
     Field(pattern=r"^[A-Za-z0-9._:-]{1,64}\z"),
+    BeforeValidator(_read_directory_id),
     WithJsonSchema(
         {
             "anyOf": [
@@ -319,8 +319,9 @@ class UpdateIncident(IncidentReference):
 
     @override
     def components(self) -> tuple[str, ...]:
-        named = self.change_set.named() if self.change_set else {}
-        return (named["component_id"],) if "component_id" in named else ()
+        changes = self.change_set
+        named = changes is not None and "component_id" in changes.model_fields_set
+        return (changes.component_id,) if changes and named else ()
 
     def names_status(self) -> bool:
         """Whether the incident may be closed or opened again."""

@@ -1,7 +1,7 @@
 """Directory rows as the facts of a decision: users, clients and components."""
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from sqlalchemy import Connection
 
@@ -10,8 +10,7 @@ from policy.people import User
 from policy.vocabulary import Role, UserStatus
 
 
-@dataclass(frozen=True, slots=True)
-class Component:
+class Component(NamedTuple):
     """A component, with the vendor that supports its product."""
 
     component_id: str

@@ -1,4 +1,7 @@
-"""Signatures of events: hex HMAC-SHA256 over the exact bytes that were published."""
+"""Signatures of events: hex HMAC-SHA256 over the exact bytes that were published.
+
+The records of the audit carry the same kind of MAC, each kind in a domain of its own.
+"""
 
 import hmac
 from functools import lru_cache
@@ -6,15 +9,20 @@ from functools import lru_cache
 
 def sign(event: bytes, secret: bytes) -> str:
     """The hex HMAC-SHA256 of *event* under *secret*."""
-    mac = _keyed(secret).copy()
-    mac.update(event)
-    return mac.hexdigest()
+    return mac_of(secret, event).hexdigest()
+
+
+def mac_of(secret: bytes, message: bytes, *, domain: bytes = b"") -> hmac.HMAC:
+    """The HMAC-SHA256 of *domain* and *message* under *secret*."""
+    mac = _keyed(secret, domain).copy()
+    mac.update(message)
+    return mac
 
 
 @lru_cache(maxsize=256)
-def _keyed(secret: bytes) -> hmac.HMAC:
-    """The state that a MAC under *secret* begins with: to copy it costs less than to make it."""
-    return hmac.new(secret, digestmod="sha256")
+def _keyed(secret: bytes, domain: bytes) -> hmac.HMAC:
+    """The state that such a MAC begins with: to copy it costs less than to make it."""
+    return hmac.new(secret, domain, "sha256")
 
 
 def verify(event: bytes, signature: str, secret: bytes) -> bool:

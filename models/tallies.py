@@ -16,11 +16,6 @@ class Tally:
     halted: int = 0
     duplicates: int = 0
 
-    @property
-    def resolved(self) -> int:
-        """All of them."""
-        return self.done + self.halted + self.duplicates
-
 
 _INSERT = """
     INSERT INTO tallies (door, done, halted, duplicates)

@@ -1,12 +1,11 @@
 """Who acts and whom an incident concerns, as far as a rule needs to know: ids, never names."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from policy.vocabulary import Role, UserStatus
 
 
-@dataclass(frozen=True, slots=True)
-class User:
+class User(NamedTuple):
     """A user of the directory, with the client and the vendor they are linked to, if any."""
 
     user_id: str
@@ -16,8 +15,7 @@ class User:
     vendor_id: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Scope:
+class Scope(NamedTuple):
     """Whom an incident concerns: its client, and the vendor of its component's product, if any."""
 
     client_id: str

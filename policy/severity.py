@@ -4,7 +4,7 @@ Policy, SOP 1, Severity Classification Process; design, section 6, "Severity".
 """
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from policy.halts import Halt, InputError, Reason
 from policy.vocabulary import Severity, SeverityOrigin
@@ -34,8 +34,7 @@ ALL_FLAGS: tuple[str, ...] = tuple(flag for flags in FLAGS.values() for flag in 
 _CONDITIONS = tuple((severity, frozenset(flags)) for severity, flags in FLAGS.items())
 
 
-@dataclass(frozen=True, slots=True)
-class Classification:
+class Classification(NamedTuple):
     """An incident's severity and how it came about.
 
     `stated` is what the request stated, also where the computed severity won over it. `flags` are

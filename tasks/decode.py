@@ -40,7 +40,8 @@ def decode(delivery: Delivery, gate: Gate) -> Message:
     if isinstance(event, Refused):
         return event
     procedure = PROCEDURES.get(event.procedure or "")
-    now = _now(event, delivery)
+    time = event.envelope.time or delivery.received_at
+    now = min(time, delivery.received_at)  # DESIGN 6, "Now"
     inputs = _inputs(event, procedure, delivery, now)
     if isinstance(inputs, Halt):
         return _refuse(inputs, event, procedure, delivery)
@@ -52,7 +53,7 @@ def decode(delivery: Delivery, gate: Gate) -> Message:
         identity=_identity(event),
         procedure=procedure,
         inputs=inputs,
-        time=event.envelope.time or delivery.received_at,
+        time=time,
         now=now,
         body_hash=body_hash(event.envelope.type, event.data),
         delivery=delivery,
@@ -131,11 +132,6 @@ def _authentic(delivery: Delivery, gate: Gate) -> Event | Refused:
 
 def _unauthenticated(message: str, event: Event, delivery: Delivery) -> Refused:
     return Refused(Halt(Reason.UNAUTHENTICATED, message), delivery, claimed=_identity(event))
-
-
-def _now(event: Event, delivery: Delivery) -> datetime:
-    """The event's time, at most the time of receipt (DESIGN 6, "Now")."""
-    return min(event.envelope.time or delivery.received_at, delivery.received_at)
 
 
 def _inputs(

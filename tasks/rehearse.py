@@ -7,7 +7,7 @@ remembered, so that a later one sees it, as if it had been.
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import count
 from typing import TypeVar
@@ -120,4 +120,4 @@ def _add(found: Mapping[_Key, _Value], known: dict[_Key, _Value]) -> None:
 
 def last_look(delivery: Delivery) -> Delivery:
     """The delivery of a request that has waited long enough."""
-    return replace(delivery, last_look=True)
+    return delivery._replace(last_look=True)

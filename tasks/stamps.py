@@ -21,13 +21,20 @@ def text_of(time: datetime) -> str:
     return time.isoformat(timespec="microseconds")
 
 
-def is_superseded(stamps: Stamps, source: str, field: str, time: datetime) -> bool:
-    """Whether *source* has stamped *field* later than *time*."""
+def superseded_of(
+    stamps: Stamps, source: str, fields: Iterable[str], time: datetime
+) -> list[str]:
+    """Those of *fields* that *source* has stamped later than *time*."""
     own = stamps.get(source)
     if not own:
-        return False
-    stamp = own.get(_SHARED.get(field, field))
-    return stamp is not None and stamp > text_of(time)
+        return []
+    moment = text_of(time)
+    return [field for field in fields if own.get(_SHARED.get(field, field), moment) > moment]
+
+
+def is_superseded(stamps: Stamps, source: str, field: str, time: datetime) -> bool:
+    """Whether *source* has stamped *field* later than *time*."""
+    return bool(superseded_of(stamps, source, (field,), time))
 
 
 def stamp(stamps: Stamps, source: str, fields: Iterable[str], time: datetime) -> Stamps:

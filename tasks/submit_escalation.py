@@ -11,7 +11,7 @@ from policy.vocabulary import AuditAction, EscalationStatus
 from tasks.decisions import Decision, Done
 from tasks.facts import Facts
 from tasks.requests import Request
-from tasks.stamps import is_superseded, stamp
+from tasks.stamps import stamp, superseded_of
 
 
 def decide(request: Request[SubmitEscalation | ChangeEscalation], facts: Facts) -> Decision:
@@ -72,9 +72,7 @@ def _change(
         return halt
 
     named = ["status"] if change.reason is None else ["status", "reason"]
-    superseded = [
-        field for field in named if is_superseded(row.stamps, request.source, field, request.time)
-    ]
+    superseded = superseded_of(row.stamps, request.source, named, request.time)
     after = row._replace(stamps=stamp(row.stamps, request.source, named, request.time))
     if "reason" in named and "reason" not in superseded:
         after = after._replace(reason=change.reason)

@@ -1,9 +1,8 @@
 """SOP 2, Updating Incident Status: modify status or progress details of active incidents."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from models.dedup import DedupKey
 from models.inputs import ChangeSet, UpdateIncident
@@ -17,7 +16,10 @@ from policy.vocabulary import AuditAction, IncidentStatus, SeverityOrigin
 from tasks.decisions import Decision, Done, Wait
 from tasks.facts import Facts
 from tasks.requests import Request
-from tasks.stamps import REPORT, is_superseded, stamp, text_of
+from tasks.stamps import REPORT, is_superseded, stamp, superseded_of, text_of
+
+FIELDS = tuple(ChangeSet.model_fields)
+"""What an update may change, in the order in which it is told."""
 
 
 def decide(request: Request[UpdateIncident], facts: Facts) -> Decision:
@@ -43,17 +45,17 @@ def change(request: Request[UpdateIncident], incident: Incident, facts: Facts) -
     update = request.inputs
     actor = facts.user(update.updated_by_user)
 
-    if halt := _check_component(update, facts):
-        return halt
-    if halt := associate(actor, facts.scope(incident)) or associate(
-        actor, _scope_after(incident, update, facts)
-    ):
+    scope = facts.scope(incident)
+    scope_after = _scope_after(scope, update, facts)
+    if isinstance(scope_after, Halt):
+        return scope_after
+    if halt := associate(actor, scope) or associate(actor, scope_after):
         return halt
     if halt := _check_open(incident, request) or _check_version(incident, update):
         return halt
 
     changes = _sort_out(incident, request)
-    if halt := _check_move(incident, changes, facts) or _check_assignee(incident, changes, facts):
+    if halt := _check_move(incident, changes, facts) or _check_assignee(changes, scope, facts):
         return halt
     resolved = _resolve(incident, changes, request.now)
     if isinstance(resolved, Halt):
@@ -61,8 +63,7 @@ def change(request: Request[UpdateIncident], incident: Incident, facts: Facts) -
     return _write(request, incident, changes, resolved)
 
 
-@dataclass(frozen=True, slots=True)
-class Changes:
+class Changes(NamedTuple):
     """What a change set comes to: the fields to set, and those left alone as superseded."""
 
     named: Mapping[str, Any]
@@ -80,15 +81,14 @@ def _sort_out(incident: Incident, request: Request[UpdateIncident]) -> Changes:
     named = update.change_set.named() if update.change_set else {}
     if update.expected_version is not None:
         return Changes(named, {})
-    reported_since = _reported_since(incident, request, named)
-    superseded = {
-        field: value
-        for field, value in named.items()
-        if is_superseded(incident.stamps, request.source, field, request.time)
-        or (reported_since and field in ("status", "resolution_timestamp"))
-    }
+    superseded = superseded_of(incident.stamps, request.source, named, request.time)
+    if _reported_since(incident, request, named):
+        superseded += named.keys() & {"status", "resolution_timestamp"}
+    if not superseded:
+        return Changes(named, {})
     return Changes(
-        {field: value for field, value in named.items() if field not in superseded}, superseded
+        {field: value for field, value in named.items() if field not in superseded},
+        {field: value for field, value in named.items() if field in superseded},
     )
 
 
@@ -154,22 +154,19 @@ def _remember(request: Request[UpdateIncident], facts: Facts) -> tuple[EarlyUpda
     )
 
 
-def _check_component(update: UpdateIncident, facts: Facts) -> Halt | None:
-    if all(component in facts.components for component in update.components()):
-        return None
-    path = "$.data.change_set.component_id"
-    return Halt(
-        Reason.COMPONENT_NOT_FOUND,
-        "component_id names no component.",
-        (InputError(path, "names no component"),),
-    )
-
-
-def _scope_after(incident: Incident, update: UpdateIncident, facts: Facts) -> Scope:
-    """Whom the incident concerns once it is moved to another component."""
+def _scope_after(scope: Scope, update: UpdateIncident, facts: Facts) -> Scope | Halt:
+    """Whom the incident concerns once it is moved to another component, if it is."""
     for component_id in update.components():
-        return Scope(incident.client_id, facts.components[component_id].vendor_id)
-    return facts.scope(incident)
+        component = facts.components.get(component_id)
+        if component is None:
+            path = "$.data.change_set.component_id"
+            return Halt(
+                Reason.COMPONENT_NOT_FOUND,
+                "component_id names no component.",
+                (InputError(path, "names no component"),),
+            )
+        return Scope(scope.client_id, component.vendor_id)
+    return scope
 
 
 def _check_open(incident: Incident, request: Request[UpdateIncident]) -> Halt | None:
@@ -219,13 +216,11 @@ def _check_move(incident: Incident, changes: Changes, facts: Facts) -> Halt | No
     )
 
 
-def _check_assignee(incident: Incident, changes: Changes, facts: Facts) -> Halt | None:
+def _check_assignee(changes: Changes, scope: Scope, facts: Facts) -> Halt | None:
     assignee = changes.named.get("assigned_to_user_id")
     if assignee is None:
         return None
-    return check_assignee(
-        facts.user(assignee), facts.scope(incident), field="change_set.assigned_to_user_id"
-    )
+    return check_assignee(facts.user(assignee), scope, field="change_set.assigned_to_user_id")
 
 
 def _resolve(incident: Incident, changes: Changes, now: datetime) -> datetime | Halt | None:
@@ -252,10 +247,10 @@ def _write(
     wanted = {**changes.named, "resolution_timestamp": resolved}
     changed = [
         field
-        for field in ChangeSet.model_fields
+        for field in FIELDS
         if field in wanted and wanted[field] != getattr(incident, field)
     ]
-    superseded = [field for field in ChangeSet.model_fields if field in changes.superseded]
+    superseded = [field for field in FIELDS if field in changes.superseded]
     after = incident._replace(
         **{field: wanted[field] for field in changed},
         **_follows_from(request, incident, changed, wanted),

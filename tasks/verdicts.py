@@ -73,15 +73,10 @@ def _remember_report(claim: Claim, decision: Decision | None, facts: Facts) -> N
     identity = claim.message.identity
     if identity is None or claim.standing is Standing.CONFLICT:
         return
-    match decision:
-        case Done(result={"incident_id": str(number)}) if (
-            claim.message.procedure is REPORT_INCIDENT
-        ):
-            facts.reports[identity] = Reported(int(number))
-        case Done() | Halt():
-            facts.reports[identity] = NO_INCIDENT
-        case _:
-            pass
+    if isinstance(decision, Done) and claim.message.procedure is REPORT_INCIDENT:
+        facts.reports[identity] = Reported(int(decision.result["incident_id"]))
+    elif isinstance(decision, (Done, Halt)):
+        facts.reports[identity] = NO_INCIDENT
 
 
 def halted(verdicts: Iterable[Verdict]) -> int:

@@ -1,5 +1,6 @@
 """Write: everything a batch decided, table by table, in the order of the locks (DESIGN 7)."""
 
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -72,10 +73,8 @@ def write_verdicts(connection: Connection, verdicts: Sequence[Verdict], *, now: 
     end_alone(
         connection, [v.claim.message.delivery.entry for v in verdicts if _may_have_run_alone(v)]
     )
-    for door in Door:
-        tally = count([v for v in new if v.claim.message.delivery.door == door])
-        if tally.resolved:
-            write_tally(connection, door, tally)
+    for door, tally in tallies(new).items():
+        write_tally(connection, door, tally)
     record_duplicates(
         connection,
         [
@@ -89,12 +88,18 @@ def write_verdicts(connection: Connection, verdicts: Sequence[Verdict], *, now: 
     write_ledger(connection, [_ledger_row(v) for v in new if _claims_identity(v)])
 
 
-def count(verdicts: Sequence[Verdict]) -> Tally:
-    """How many of these deliveries are done, halted and duplicates; those that wait are none."""
-    done = sum(isinstance(v.decision, Done) for v in verdicts)
-    halted = sum(isinstance(v.decision, Halt) for v in verdicts)
-    duplicates = sum(v.claim.standing is Standing.DUPLICATE for v in verdicts)
-    return Tally(done, halted, duplicates)
+def tallies(verdicts: Sequence[Verdict]) -> dict[Door, Tally]:
+    """By door, how many deliveries are done, halted and duplicates; those that wait are none."""
+    found: defaultdict[Door, Counter[str]] = defaultdict(Counter)
+    for verdict in verdicts:
+        of_door = found[verdict.claim.message.delivery.door]
+        if isinstance(verdict.decision, Done):
+            of_door["done"] += 1
+        elif isinstance(verdict.decision, Halt):
+            of_door["halted"] += 1
+        elif verdict.claim.standing is Standing.DUPLICATE:
+            of_door["duplicates"] += 1
+    return {door: Tally(**counts) for door, counts in found.items() if counts}
 
 
 def _with(verdicts: Sequence[Verdict], kind: type) -> list[Verdict]:

@@ -43,11 +43,11 @@ def make_app(settings: Settings) -> Celery:
 
     signals.worker_shutting_down.connect(on_shutdown, weak=False)
     signals.setup_logging.connect(on_setup_logging, weak=False)
-    signals.worker_process_init.connect(_collect_rarely, weak=False)
+    signals.worker_process_init.connect(collect_rarely, weak=False)
     return app
 
 
-def _collect_rarely(**_: Any) -> None:
+def collect_rarely(**_: Any) -> None:
     """Let a pool process look for cycles of garbage once in some batches, not many times in each.
 
     A batch makes tens of thousands of objects and hardly a cycle. By default the collector takes a

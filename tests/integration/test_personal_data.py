@@ -5,7 +5,6 @@ Everything that anybody can write freely, in a request or in the directory, carr
 
 import json
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -124,12 +123,12 @@ def _others() -> Iterator[Delivery]:
     """Messages that are no requests, and requests that come twice, wait, or come at last."""
     yield delivery(f'{{"title": "{WORD}"'.encode())
     yield delivery(event("report_incident", _REPORT), secret=b"another" * 8)
-    yield replace(delivery(event("report_incident", _REPORT)), key_id=WORD, signature=WORD)
+    yield delivery(event("report_incident", _REPORT))._replace(key_id=WORD, signature=WORD)
     twice = delivery(event("report_incident", _REPORT, id="twice"), entry="e/1")
-    yield from (twice, twice, replace(twice, entry="e/2"))
+    yield from (twice, twice, twice._replace(entry="e/2"))
     reference = {**_UPDATE, "incident_id": None, "incident_request": {"id": "never"}}
     waits = delivery(event("update_incident", reference, id="waits"))
-    yield from (waits, replace(waits, waiting=True, last_look=True))
+    yield from (waits, waits._replace(waiting=True, last_look=True))
 
 
 def _stored(installation: Installation, table: str) -> list[str]:

@@ -23,7 +23,7 @@ def at_noon(installation: Installation) -> Installation:
 
 
 def _received(event: bytes, at: datetime = NOON) -> Delivery:
-    return replace(delivery(event), received_at=at)
+    return delivery(event)._replace(received_at=at)
 
 
 def test_at_the_policys_time_everything_is_of_that_time(at_noon: Installation) -> None:

@@ -1,6 +1,5 @@
 """Messages that are delivered again after something else has changed: still decided once."""
 
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -35,7 +34,7 @@ def register_key(installation: Installation) -> None:
 
 def again(first: Delivery) -> Delivery:
     """The same entry, delivered a second time."""
-    return replace(first, deliveries=2)
+    return first._replace(deliveries=2)
 
 
 def follow_up(id: str, entry: str) -> Delivery:
@@ -77,7 +76,7 @@ def test_what_was_halted_stays_halted_when_its_key_is_registered(
     assert installation.rows(INCIDENTS) == []
     assert installation.rows(LEDGER) == []
     assert installation.rows(TALLIES) == [(0, 1, 0)]
-    installation.process(replace(first, entry="e/2"))
+    installation.process(first._replace(entry="e/2"))
     assert installation.rows(TALLIES) == [(1, 1, 0)]
 
 

@@ -112,7 +112,7 @@ def test_what_was_not_kept_whole_is_refused(
     installation: Installation, broker: redis.Redis
 ) -> None:
     """A part of a message is never published; the halt stays as it is."""
-    installation.process(replace(delivery(b"x"), event=b"x" * (MAX_EVENT_BYTES + 1)))
+    installation.process(delivery(b"x")._replace(event=b"x" * (MAX_EVENT_BYTES + 1)))
     refused = replay(installation, "1")
     assert refused.code == 2
     assert "65,536" in refused.stderr

@@ -1,6 +1,5 @@
 """A request that waited has to prove itself again: who may act is decided when it is executed."""
 
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -38,7 +37,7 @@ def test_a_revoked_key_acts_no_longer(installation: Installation) -> None:
     assert installation.rows("SELECT count(*) FROM waiting") == [(1,)]
     registry = installation.settings.producers_file
     registry.write_text(REGISTRY.replace(f'"{KEY_ID}"', '"monitor-new"'))
-    opens = replace(delivery(event("report_incident", report(), id="r1")), key_id="monitor-new")
+    opens = delivery(event("report_incident", report(), id="r1"))._replace(key_id="monitor-new")
     installation.process(opens)
     installation.process(*ripe(installation))
     assert installation.rows("SELECT reason, source, entry FROM halts") == [
@@ -46,7 +45,7 @@ def test_a_revoked_key_acts_no_longer(installation: Installation) -> None:
     ]
     assert installation.rows("SELECT FROM waiting") == []
     assert installation.rows("SELECT FROM incident_updates") == []
-    again = replace(waits, entry="again-1", key_id="monitor-new")
+    again = waits._replace(entry="again-1", key_id="monitor-new")
     installation.process(again)
     assert installation.rows("SELECT count(*) FROM incident_updates") != [(0,)]
 

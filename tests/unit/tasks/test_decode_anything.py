@@ -1,6 +1,5 @@
 """Decode takes any bytes: the answer is a request or the reason why there is none."""
 
-from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -119,7 +118,7 @@ def test_any_values_in_a_sound_event_are_a_request_or_refused(
 @given(st.text(max_size=20), st.text(max_size=80))
 def test_any_key_id_and_signature_are_compared(key_id: str, signature: str) -> None:
     """What stands there may be any text."""
-    found = decoded(replace(delivery(_SOUND[0]), key_id=key_id, signature=signature))
+    found = decoded(delivery(_SOUND[0])._replace(key_id=key_id, signature=signature))
     assert isinstance(found, Refused)
     assert found.halt.reason == "unauthenticated"
 
@@ -132,7 +131,7 @@ def test_any_depth_is_refused_and_never_raises(depth: int, nul: bool) -> None:
     deep = b"[" * depth + inner + b"]" * depth
     message = _SOUND[0].replace(b'"performance"', deep)
     assert message != _SOUND[0]
-    found = decoded(replace(delivery(message), signature=sign(message, SECRET)))
+    found = decoded(delivery(message)._replace(signature=sign(message, SECRET)))
     assert isinstance(found, Refused)
     assert found.halt.reason in ("malformed", "invalid_input")
     _check(delivery(message))

@@ -1,6 +1,5 @@
 """Decode: which halt a message with several faults gets (DESIGN 6, "Which halt")."""
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import orjson
@@ -164,7 +163,7 @@ def test_each_fault_alone_gives_its_own_reason() -> None:
             "The signature does not fit the event.",
         ),
         (
-            replace(delivery(event("report_incident", report())), signature=""),
+            delivery(event("report_incident", report()))._replace(signature=""),
             "The signature does not fit the event.",
         ),
         (
