@@ -14,14 +14,15 @@ from console.database import reading
 from console.failures import ExitCode, Failure, wrong_usage
 from console.mapping_check import (
     ACTORS,
-    UserCheck,
-    check_users,
+    IdCheck,
+    check_ids,
     contract_faults,
     directory_faults,
     registry_faults,
+    source_faults,
 )
 from console.output import AsJson, print_document, screen, visible
-from models.registry import load_registry
+from models.registry import Registry, load_registry
 from producers.gateway.alerts import MAX_PAYLOAD_BYTES, Alert, AlertFormat, PayloadFaults
 from producers.gateway.formats.readers import READERS, guess_format
 from producers.gateway.mapping import AlertMapping, MappingFaults
@@ -50,15 +51,20 @@ class Directory:
         not_checked: why it was not asked; None if it was.
     """
 
-    users: Sequence[UserCheck] = ()
+    ids: Sequence[IdCheck] = ()
     not_checked: str | None = None
 
 
 def check_mapping(
-    file: Annotated[Path, typer.Argument(help="The mapping, a TOML file.", show_default=False)],
+    file: Annotated[
+        Path,
+        typer.Argument(
+            help="The mapping, a TOML file.", show_default=False, exists=True, dir_okay=False
+        ),
+    ],
     payload: Annotated[
         str | None,
-        typer.Option(help="A file with what a sender posts; - is standard input."),
+        typer.Option(metavar="FILE", help="What a sender posts; - is standard input."),
     ] = None,
     format_: Annotated[
         AlertFormat | None,
@@ -67,17 +73,22 @@ def check_mapping(
     source: Annotated[
         str | None,
         typer.Option(
-            help="The source that would publish: the registry must let it.", show_default="any"
+            metavar="NAME",
+            help="The source that would publish: the registry must let it.",
+            show_default="any",
         ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Show which rule is for each alert of a payload, and the requests that would be published.
 
-    Nothing is published. Where the database can be reached, it also tells whether the users named
-    may report and update, and whether client and component exist. The exit code is 1 when an alert
-    is unmapped, a request would be faulty, or a user may not act.
+    Nothing is published. Where the database can be reached, it also tells whether the clients,
+    components and users exist that the mapping names, and whether the users may report and update.
+    The exit code is 1 when the mapping or the payload is faulty, an alert is unmapped, a request
+    would halt, or an id will not do.
     """
+    if payload is None and format_ is not None:
+        raise wrong_usage("--format is that of a payload: give one with --payload FILE.")
     try:
         mapping = load_mapping(file)
     except MappingFaults as error:
@@ -85,14 +96,17 @@ def check_mapping(
     read = [] if payload is None else _read(_body(payload), format_)
     name = source or _NO_SOURCE
     checked: Sequence[Checked] = [_check(alert, mapping, name) for alert in read]
+    faults: Sequence[str] = ()
     if source is not None:
-        checked = _ask_registry(source, checked)
+        registry = load_registry(load_settings().producers_file)
+        faults = source_faults(registry, source, mapping)
+        checked = _ask_registry(registry, source, checked)
     checked, directory = _ask_directory(mapping, checked)
     if as_json:
-        print_document(_document(checked, directory, name))
+        print_document(_document(checked, directory, faults, name))
     else:
-        _show(file, mapping, checked, directory)
-    if any(each.faults for each in checked) or any(user.fault for user in directory.users):
+        _show(file, mapping, checked, directory, faults)
+    if faults or any(each.faults for each in checked) or any(each.fault for each in directory.ids):
         raise typer.Exit(ExitCode.HALTED)
 
 
@@ -122,8 +136,7 @@ def _check(alert: Alert, mapping: AlertMapping, source: str) -> Checked:
     return Checked(alert, translation, contract_faults(translation))
 
 
-def _ask_registry(source: str, checked: Sequence[Checked]) -> Sequence[Checked]:
-    registry = load_registry(load_settings().producers_file)
+def _ask_registry(registry: Registry, source: str, checked: Sequence[Checked]) -> Sequence[Checked]:
     return [
         replace(each, faults=(*each.faults, *registry_faults(registry, source, each.translation)))
         for each in checked
@@ -138,7 +151,7 @@ def _ask_directory(
     try:
         settings = load_settings()
         with reading(settings) as connection:
-            users = check_users(
+            ids = check_ids(
                 connection,
                 mapping,
                 translations,
@@ -150,16 +163,17 @@ def _ask_directory(
                 )
                 for each in checked
             ]
-    except SettingsError:
-        return checked, Directory(
-            not_checked="no database is set; in a directory where `andon up` runs, it is found"
-        )
+    except SettingsError as error:
+        told = "; ".join(line.strip() for line in str(error).splitlines())
+        return checked, Directory(not_checked=told)
     except Failure as failure:
         return checked, Directory(not_checked=str(failure))
-    return asked, Directory(users)
+    return asked, Directory(ids)
 
 
-def _document(checked: Sequence[Checked], directory: Directory, source: str) -> dict[str, object]:
+def _document(
+    checked: Sequence[Checked], directory: Directory, faults: Sequence[str], source: str
+) -> dict[str, object]:
     return {
         "requests": [
             {
@@ -172,32 +186,48 @@ def _document(checked: Sequence[Checked], directory: Directory, source: str) -> 
             }
             for each in checked
         ],
-        "users": [asdict(user) for user in directory.users],
+        "ids": [asdict(each) for each in directory.ids],
+        "faults": list(faults),
         "not_checked": directory.not_checked,
     }
 
 
 def _show(
-    file: Path, mapping: AlertMapping, checked: Sequence[Checked], directory: Directory
+    file: Path,
+    mapping: AlertMapping,
+    checked: Sequence[Checked],
+    directory: Directory,
+    faults: Sequence[str],
 ) -> None:
     rules = len(mapping.rules)
     _line(f"{file}: {rules:,} {'rule' if rules == 1 else 'rules'}, without faults.")
     for number, each in enumerate(checked, 1):
-        _line("")
-        _line(f"Alert {number:,} of {len(checked):,}, {each.alert.state}: {each.alert.key}")
-        _line(f"  {each.translation.rule or 'no rule'} → {each.translation.procedure}")
-        shown = orjson.dumps(each.translation.data, option=orjson.OPT_INDENT_2).decode()
-        for line in shown.splitlines():
-            _line(f"  {line}")
-        for fault in each.faults:
-            _line(f"  It would halt: {fault}", style="red")
+        _show_alert(f"Alert {number:,} of {len(checked):,}", each)
     _line("")
     if directory.not_checked is not None:
-        _line(f"Users, clients and components are not checked: {directory.not_checked}")
-    for user in directory.users:
-        may = f"may run {ACTORS[user.input].name}"
-        told = may if user.fault is None else user.fault
-        _line(f"{user.input} {user.user_id}: {told}", style="red" if user.fault else None)
+        _line(
+            "Whether the clients, components and users exist is not checked:"
+            f" {directory.not_checked}",
+            style="yellow",
+        )
+    for check in directory.ids:
+        good = f"may run {ACTORS[check.input].name}" if check.input in ACTORS else "exists"
+        _line(
+            f"{check.input} {check.id}: {check.fault or good}", style="red" if check.fault else None
+        )
+    for fault in faults:
+        _line(fault, style="red")
+
+
+def _show_alert(which: str, checked: Checked) -> None:
+    _line("")
+    _line(f"{which}, {checked.alert.state}: {checked.alert.key}")
+    _line(f"  {checked.translation.rule or 'no rule'} → {checked.translation.procedure}")
+    shown = orjson.dumps(checked.translation.data, option=orjson.OPT_INDENT_2).decode()
+    for line in shown.splitlines():
+        _line(f"  {line}")
+    for fault in checked.faults:
+        _line(f"  It would halt: {fault}", style="red")
 
 
 def _line(text: str, *, style: str | None = None) -> None:

@@ -40,7 +40,7 @@ def gateway(context: typer.Context) -> None:
 app.command(
     "check-mapping",
     epilog=examples(
-        "andon gateway check-mapping mapping.toml                       its faults, its users",
+        "andon gateway check-mapping mapping.toml                       its faults, its ids",
         "andon gateway check-mapping mapping.toml --payload alert.json  what would be published",
         "curl … | andon gateway check-mapping mapping.toml --payload -  from standard input",
     ),

@@ -23,6 +23,8 @@ USERS = ("reporter_user_id", "updated_by_user")
 """The inputs that name on whose authority something is done."""
 NEEDED = ("client_id", "component_id", "category", "impact_level", "urgency_level", *USERS)
 """What every rule gives, itself or by the defaults."""
+IDS = ("client_id", "component_id", "assigned_to_user_id", *USERS)
+"""The inputs that name a row of the directory."""
 
 
 class MappingFaults(Exception):
@@ -120,14 +122,14 @@ class AlertMapping:
         """The rule that is for *alert*, if any is."""
         return next((rule for rule in self.rules if rule.fits(alert)), None)
 
-    def named_users(self) -> Iterator[tuple[str, str]]:
-        """Every user whom the file names by their id: the input that names them, and the id."""
+    def named_ids(self) -> Iterator[tuple[str, str]]:
+        """Every row of the directory that the file names: the input that names it, and its id."""
         seen = {
-            (name, user)
+            (name, id_)
             for values in (self.defaults, *(rule.values for rule in self.rules))
-            for name in USERS
+            for name in IDS
             if name in values
-            for user in _ids(values[name])
+            for id_ in _ids(values[name])
         }
         yield from sorted(seen)
 

@@ -110,6 +110,9 @@ def read_mapping(text: str, *, path: Path) -> AlertMapping:
         document = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise MappingFaults(path, (f"is not TOML: {error}",)) from None
+    if "requests" in document and "rules" not in document:
+        what = "has [requests] and no [[rules]]: it maps a vendor's report, for `andon import`"
+        raise MappingFaults(path, (what,))
     reading = _Reading()
     mapping = reading.mapping(document)
     if reading.faults:

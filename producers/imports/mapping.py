@@ -162,6 +162,10 @@ def load_mapping(path: Path) -> ReportMapping:
         raise MappingError(f"{path}: {error.strerror}.") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise MappingError(f"{path} is not TOML: {error}.") from None
+    if "rules" in document and "requests" not in document:
+        raise MappingError(
+            f"{path} has [[rules]] and no [requests]: it maps alerts, for `andon gateway`."
+        )
     compiler = _Compiler()
     mapping = compiler.mapping(document)
     if compiler.faults or mapping is None:

@@ -20,24 +20,36 @@ def payload(tmp_path: Path) -> Path:
 
 
 def _check(installation: Installation, rules: str, payload: Path, *options: str) -> tuple[int, Any]:
-    mapping = payload.parent / "mapping.toml"
+    return _check_alone(installation, rules, payload.parent, "--payload", str(payload), *options)
+
+
+def _check_alone(
+    installation: Installation, rules: str, directory: Path, *options: str
+) -> tuple[int, Any]:
+    """Without a payload, if none is among the options."""
+    mapping = directory / "mapping.toml"
     mapping.write_text(rules)
     result = andon(
-        "gateway", "check-mapping", str(mapping), "--payload", str(payload), "--json",
+        "gateway", "check-mapping", str(mapping), "--json",
         *options, env=installation.environment(),
     )  # fmt: skip
     return result.exit_code, document(result)
 
 
 def _faults(told: Any) -> dict[str, str | None]:
-    return {f"{user['input']} {user['user_id']}": user["fault"] for user in told["users"]}
+    return {f"{each['input']} {each['id']}": each["fault"] for each in told["ids"]}
 
 
 def test_users_who_may_act_are_told(installation: Installation, payload: Path) -> None:
     """The one who reports and the one who updates, each for what they do."""
     code, told = _check(installation, RULES, payload)
     assert (code, told["not_checked"]) == (0, None)
-    assert _faults(told) == {"reporter_user_id manager": None, "updated_by_user support": None}
+    assert _faults(told) == {
+        "client_id acme": None,
+        "component_id gateway": None,
+        "reporter_user_id manager": None,
+        "updated_by_user support": None,
+    }
 
 
 def test_a_system_administrator_may_report_but_not_update(
@@ -80,6 +92,38 @@ def test_the_directory_is_asked_for_what_a_report_names(
     assert "not linked to the client" in told["requests"][0]["faults"][0]
 
 
+def test_ids_that_a_mapping_names_are_looked_up_without_a_payload(
+    installation: Installation, tmp_path: Path
+) -> None:
+    """In rules and in every line of a table: clients, components, assignees."""
+    rules = RULES.replace('"gateway"', '{ from = "x", map = { a = "gateway", b = "void" } }', 1)
+    rules = rules.replace('"acme"', '"none"') + 'assigned_to_user_id = "holiday"\n'
+    code, told = _check_alone(installation, rules, tmp_path)
+    assert code == 1
+    faults = _faults(told)
+    assert faults["client_id none"] == "there is no client none."
+    assert faults["component_id void"] == "there is no component void."
+    assert faults["component_id gateway"] is None
+    assert "is on_leave, not active" in str(faults["assigned_to_user_id holiday"])
+    assert _check_alone(installation, RULES, tmp_path)[0] == 0
+
+
+def test_an_assignee_has_to_belong_to_the_alert_s_client(
+    installation: Installation, payload: Path
+) -> None:
+    """A client's contact may be assigned, but no incident of another client's."""
+    rules = RULES + 'assigned_to_user_id = "acme-contact"\n'
+    rules = rules.replace('"{tenant}"', '"{tenant}"\nassigned_to_user_id = "acme-contact"')
+    code, told = _check(installation, rules, payload)
+    assert (code, told["requests"][0]["faults"]) == (0, [])
+    rules = rules.replace('"{tenant}"', '"globex"')
+    code, told = _check(installation, rules, payload)
+    assert code == 1
+    (fault,) = told["requests"][0]["faults"]
+    assert fault.startswith("assigned_to_user_id: ")
+    assert _faults(told)["assigned_to_user_id acme-contact"] is None
+
+
 def test_the_registry_is_asked_for_the_source(installation: Installation, payload: Path) -> None:
     """What it may ask for, for whom it may act, and whether it is there at all."""
     assert _check(installation, RULES, payload, "--source", SOURCE)[0] == 0
@@ -90,6 +134,14 @@ def test_the_registry_is_asked_for_the_source(installation: Installation, payloa
         "require_severity_flags = true\n"
     )
     installation.settings.producers_file.write_text(text)
+    code, told = _check_alone(installation, RULES, payload.parent, "--source", "narrow")
+    assert (code, told["faults"]) == (
+        1,
+        [
+            "the registry does not let narrow ask for report_incident",
+            "the registry does not let narrow act for reporter_user_id manager",
+        ],
+    )
     code, told = _check(installation, RULES, payload, "--source", "narrow")
     assert (code, told["requests"][0]["faults"]) == (
         1,
@@ -113,4 +165,4 @@ def test_a_database_that_does_not_answer_is_no_fault(
         env=installation.environment() | gone,
     )  # fmt: skip
     assert result.exit_code == 0
-    assert "are not checked: PostgreSQL does not answer" in result.stdout
+    assert "is not checked: PostgreSQL does not answer" in result.stdout

@@ -45,8 +45,8 @@ def test_the_requests_are_shown_as_they_would_be_published(check: Path) -> None:
     events = [each["event"] for each in told["requests"]]
     assert [event["type"] for event in events] == ["andon.report_incident", "andon.update_incident"]
     assert events[0]["data"]["dedup_key"] == events[1]["data"]["incident_dedup_key"]
-    assert told["users"] == []
-    assert "database" in told["not_checked"].lower()
+    assert (told["ids"], told["faults"]) == ([], [])
+    assert "ANDON_DATABASE_URL: is not set" in told["not_checked"]
 
 
 @pytest.mark.parametrize(
@@ -119,6 +119,31 @@ def test_a_payload_that_is_none_is_said(
     result = andon("gateway", "check-mapping", "mapping.toml", "--payload", path)
     assert result.exit_code == code
     assert told in result.stderr
+
+
+def test_a_mapping_that_is_not_there_is_wrong_usage(check: Path) -> None:
+    """As a payload is: exit code 2, not that of a faulty one."""
+    for path in ("absent.toml", str(check)):
+        result = andon("gateway", "check-mapping", path)
+        assert result.exit_code == 2
+        assert result.stdout == ""
+
+
+@pytest.mark.usefixtures("check")
+def test_a_format_without_a_payload_is_wrong_usage() -> None:
+    """Nothing that is asked for is passed over."""
+    result = andon("gateway", "check-mapping", "mapping.toml", "--format", "grafana")
+    assert result.exit_code == 2
+    assert "--payload" in result.stderr
+
+
+@pytest.mark.usefixtures("check")
+def test_what_could_not_be_checked_is_said() -> None:
+    """With the settings that it takes; the mapping itself is checked all the same."""
+    result = andon("gateway", "check-mapping", "mapping.toml")
+    assert result.exit_code == 0
+    told = "Whether the clients, components and users exist is not checked: Settings are missing"
+    assert told in result.stdout
 
 
 def test_a_format_may_be_given(check: Path) -> None:

@@ -6,7 +6,10 @@ import pytest
 
 from producers.gateway.mapping import MappingFaults
 from producers.gateway.mapping_file import LARGEST_FILE, LONGEST_PATTERN, MOST_RULES, load_mapping
+from producers.imports.mapping import MappingError
+from producers.imports.mapping import load_mapping as load_report_mapping
 from tests.support.alerts import RULES, alertmanager_alert, mapping
+from tests.support.reports import MAPPING
 
 _RULE = """
 [[rules]]
@@ -242,15 +245,28 @@ def test_numbers_stand_for_their_digits() -> None:
     assert found.rules[0].values["client_id"].of(alertmanager_alert()) == "17"
 
 
-def test_users_are_found_wherever_they_are_named() -> None:
+def test_ids_are_found_wherever_they_are_named() -> None:
     """In defaults, in rules, and in every line of a table; not where an alert has to name them."""
     text = _with('reporter_user_id = { from = "a", map = { x = "u1", y = "u2" }, default = "u3" }')
     text = '[defaults]\nupdated_by_user = "u0"\n' + text.replace(
         'updated_by_user = "support"', 'updated_by_user = "{user}"'
     )
-    assert list(mapping(text).named_users()) == [
+    assert list(mapping(text).named_ids()) == [
+        ("client_id", "acme"),
+        ("component_id", "gateway"),
         ("reporter_user_id", "u1"),
         ("reporter_user_id", "u2"),
         ("reporter_user_id", "u3"),
         ("updated_by_user", "u0"),
     ]
+
+
+def test_a_mapping_of_the_other_kind_is_told(tmp_path: Path) -> None:
+    """One fault, that names the command it is for; nothing about all its unknown keys."""
+    found = _faults(MAPPING)
+    assert found == [
+        "has [requests] and no [[rules]]: it maps a vendor's report, for `andon import`"
+    ]
+    (tmp_path / "mapping.toml").write_text(RULES)
+    with pytest.raises(MappingError, match=r"has \[\[rules\]\] .* for `andon gateway`\.$"):
+        load_report_mapping(tmp_path / "mapping.toml")
