@@ -7,15 +7,15 @@ already, with the eyes of the worker: whoever calls hears of every fault at once
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import unquote
 
 import orjson
 from pydantic import ValidationError
 from starlette.datastructures import Headers
 
-from models.errors import Faults, input_faults, json_path, nul_faults
-from models.events import Event, read_event
+from models.errors import NO_FAULTS, Faults, input_faults, json_path, nul_faults
+from models.events import TYPE_PREFIX, Event, read_event
 from models.inputs import read_inputs
 from models.outcomes import Identity
 from policy.halts import Halt, InputError
@@ -85,54 +85,102 @@ def read_cloudevents(
     return _read_all(parts, source, moment)
 
 
+class _Stated(NamedTuple):
+    """What an event says of itself, whatever that is; *time* is never later than now."""
+
+    source: object
+    type: object
+    time: datetime
+    data: object
+
+    @property
+    def procedure(self) -> str | None:
+        """The procedure that it asks for; None if there is no such one."""
+        known = (name for name in PROCEDURES if self.type == TYPE_PREFIX + name)
+        return next(known, None)
+
+
+@dataclass(frozen=True, slots=True)
+class _Refused:
+    """An event that cannot be published.
+
+    Attributes:
+        is_foreign: it speaks for another source than the caller may.
+    """
+
+    faults: Faults
+    is_foreign: bool = False
+
+
 def _read_all(parts: list[tuple[str, bytes]], source: str, now: datetime) -> list[Readable]:
-    readable: list[Readable] = []
-    faults, foreign = Faults(), False
-    for root, event in parts:
-        found = _read(event, root, now)
-        if isinstance(found, Faults):
-            faults += found
-        elif found.identity.source != source:
-            foreign = True
-            message = "is not the source of this credential"
-            faults += Faults((InputError(json_path(root, "source"), message),), 1)
-        else:
-            readable.append(found)
-    if faults:
+    found = [_look(event, root, source, now) for root, event in parts]
+    refused = [each for each in found if isinstance(each, _Refused)]
+    if refused:
         raise NotCloudEvents(
             "The request holds no events that can be published: nothing was taken.",
-            faults.errors,
-            status=403 if foreign else 400,
+            sum((each.faults for each in refused), NO_FAULTS).errors,
+            status=403 if any(each.is_foreign for each in refused) else 400,
         )
-    return readable
+    return [each for each in found if isinstance(each, Readable)]
 
 
-def _read(event: bytes, root: str, now: datetime) -> Readable | Faults:
+def _look(event: bytes, root: str, source: str, now: datetime) -> Readable | _Refused:
+    """An event as it will be signed, or everything that is wrong with it.
+
+    A fault of one attribute of the envelope hides none of the others, and none of the data.
+    """
     read = read_event(event)
-    if isinstance(read, Halt):
-        errors = tuple(InputError(root + e.path[1:], e.message) for e in read.errors)
-        return Faults(errors or (InputError(root, read.message),), len(errors) or 1)
-    name = read.procedure
-    if name is None or name not in PROCEDURES:
-        names = ", ".join(f"andon.{each}" for each in PROCEDURES)
-        return Faults((InputError(json_path(root, "type"), f"must be one of {names}"),), 1)
-    if faults := _input_faults(read, event, name, root, now):
-        return faults
-    identity = Identity(read.envelope.source, read.envelope.id)
-    return Readable(identity, name, event)
+    if isinstance(read, Event):
+        own, faults = read.envelope, NO_FAULTS
+        stated = _Stated(own.source, own.type, min(own.time or now, now), read.data)
+    elif read.errors:
+        errors = tuple(InputError(root + each.path[1:], each.message) for each in read.errors)
+        stated, faults = _stated(event, now), Faults(errors, len(errors))
+    else:
+        return _Refused(_fault(root, read.message))
+    is_foreign = _is_text(stated.source) and stated.source != source
+    if is_foreign:
+        faults += _fault(json_path(root, "source"), "is not the source of this credential")
+    if (name := stated.procedure) is not None:
+        faults += _input_faults(event, stated, name, root)
+    elif _is_text(stated.type):
+        names = ", ".join(TYPE_PREFIX + each for each in PROCEDURES)
+        faults += _fault(json_path(root, "type"), f"must be one of {names}")
+    if isinstance(read, Halt) or name is None or faults:
+        return _Refused(faults, is_foreign)
+    return Readable(Identity(read.envelope.source, read.envelope.id), name, event)
 
 
-def _input_faults(read: Event, event: bytes, procedure: str, root: str, now: datetime) -> Faults:
+def _stated(event: bytes, now: datetime) -> _Stated:
+    """What an event says whose envelope is at fault; nothing, if it cannot be looked into."""
+    members = orjson.loads(event)
+    try:
+        orjson.dumps(members)
+    except orjson.JSONEncodeError:  # nested too deeply
+        members = {}
+    return _Stated(members.get("source"), members.get("type"), now, members.get("data"))
+
+
+def _is_text(value: object) -> bool:
+    """Whether it can be looked into; what is no text, or empty, has a fault of its own."""
+    return isinstance(value, str) and value != ""
+
+
+def _input_faults(event: bytes, stated: _Stated, procedure: str, root: str) -> Faults:
     place = json_path(root, "data")
-    data: Any = {} if read.data is None else read.data
+    data = {} if stated.data is None else stated.data
     if not isinstance(data, dict):
-        return Faults((InputError(place, "must be a JSON object"),), 1)
+        return _fault(place, "must be a JSON object")
     faults = nul_faults(event, data, place)
     try:
-        read_inputs(procedure, data, now=min(read.envelope.time or now, now))
+        read_inputs(procedure, data, now=stated.time)
     except ValidationError as error:
         faults += input_faults(error, place)
     return faults
+
+
+def _fault(path: str, message: str) -> Faults:
+    return Faults((InputError(path, message),), 1)
 
 
 def _batch(body: bytes) -> Iterator[bytes]:
