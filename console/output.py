@@ -53,10 +53,15 @@ def notices() -> Console:
 
 
 def visible(value: object) -> str:
-    """*value* on one line: nothing for None, moments in UTC, control characters escaped."""
+    """*value* on one line: nothing for None, moments in UTC, control characters escaped.
+
+    What is true or false is called as JSON does.
+    """
     match value:
         case None:
             return ""
+        case bool():
+            return "true" if value else "false"
         case datetime():
             return f"{_without_zone(value)} UTC"
         case list() | tuple():
@@ -162,10 +167,10 @@ def listing(
     return Listing(title, list(columns), rows, nothing or f"{title}: none.")
 
 
-def tell_rest(shown: int, total: int) -> None:
-    """Say on stderr that there are more lines than a listing has."""
-    if total > shown:
-        notices().print(f"The newest {shown:,} of {total:,}; --limit shows more.")
+def tell_rest(shown: int, *, more: bool) -> None:
+    """Say on stderr that there are more lines than a listing has; nobody counts them for that."""
+    if more:
+        notices().print(f"The newest {shown:,}; there are more, and --limit shows them.")
 
 
 def print_document(value: object) -> None:

@@ -144,6 +144,8 @@ def _sentence(fault: Mapping[str, str | None]) -> str:
 
 def _cell(value: object) -> object:
     """A value for a spreadsheet, which must not take a vendor's text for a formula."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
     if isinstance(value, str) and value.startswith(_FORMULA):
         return f"'{value}"
     return value

@@ -28,12 +28,13 @@ def test_what_can_be_shown_is_shown_as_it_is(text: str) -> None:
 
 
 def test_values_are_shown_plainly() -> None:
-    """Moments in UTC, lists with commas, nothing for None."""
+    """Moments in UTC, lists with commas, truth as in JSON, nothing for None."""
     moment = datetime(2025, 9, 25, 14, 0, tzinfo=timezone(timedelta(hours=2)))
     assert visible(moment) == visible(moment.astimezone(UTC)) == "2025-09-25 12:00:00 UTC"
     assert visible(["a", "b\n"]) == r"a, b\n"
     assert visible(None) == ""
     assert visible(17) == "17"
+    assert (visible(True), visible(False)) == ("true", "false")
 
 
 def test_markup_in_a_value_stays_text() -> None:
