@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
+from enum import StrEnum
 from typing import Annotated
 
 import typer
@@ -12,23 +13,46 @@ from console.database import database, reading
 from console.failures import ExitCode, wrong_usage
 from console.output import (
     AsJson,
+    AsJsonLines,
     Limit,
     examples,
     listing,
-    notices,
     print_document,
     print_lines,
     screen,
+    tell_rest,
 )
 from console.progress import progress_shown
 from models.audit_prune import old_months, prune_audit
 from models.audit_verify import Misfit, Verification, verify_audit
 from models.listings import list_audit
+from models.sheets import SHEETS
+from models.tables import HaltState
 from worker.settings import load_settings
 
 app = typer.Typer(no_args_is_help=True, help="Read the audit, and verify it.")
 
 
+class AuditOutcome(StrEnum):
+    """What a record says became of a request, or of a halt by an operator's action."""
+
+    DONE = "done"
+    HALTED = "halted"
+    DUPLICATE = "duplicate"
+    WAITING = "waiting"
+    REPLAYING = HaltState.REPLAYING.value
+    DISCARDED = HaltState.DISCARDED.value
+
+
+_KINDS = (
+    "incident",
+    "escalation",
+    "communication",
+    "halt",
+    "audit",
+    *(sheet.key.removesuffix("_id") for sheet in SHEETS.values()),
+)
+"""What a record can be about."""
 _SHOWN = 5
 """Chains that are named where many have the same fault."""
 _COLUMNS = ("at", "action", "outcome", "procedure", "request", "actor", "subject", "reason")
@@ -44,13 +68,18 @@ _COLUMNS = ("at", "action", "outcome", "procedure", "request", "actor", "subject
 def list_records(
     source: Annotated[str | None, typer.Option(help="Only what this source asked for.")] = None,
     subject: Annotated[
-        str | None, typer.Option(help="Only what was done to this, such as incident:17.")
+        str | None,
+        typer.Option(
+            metavar="KIND:ID", help="Only what was done to this, such as incident:17 or user:maren."
+        ),
     ] = None,
-    outcome: Annotated[str | None, typer.Option(help="done, halted, duplicate or waiting.")] = None,
+    outcome: Annotated[AuditOutcome | None, typer.Option(help="Only with this outcome.")] = None,
     limit: Limit = 50,
-    as_json: AsJson = False,
+    as_json: AsJsonLines = False,
 ) -> None:
     """List audit records, the newest first."""
+    if subject is not None:
+        _check_subject(subject)
     with reading() as connection:
         records, more = list_audit(
             connection, source=source, subject=subject, outcome=outcome, limit=limit
@@ -61,8 +90,20 @@ def list_records(
         for each in records:
             each["request"] = "/".join(filter(None, (each["source"], each["request_id"])))
         screen().print(listing("Audit records", {column: column for column in _COLUMNS}, records))
-    if more:
-        notices().print(f"The newest {limit:,}; there are more, and --limit shows them.")
+    tell_rest(len(records), more=more)
+
+
+def _check_subject(subject: str) -> None:
+    """See that there can be records about it.
+
+    Raises:
+        Failure: there cannot.
+    """
+    kind, _, id_ = subject.partition(":")
+    if kind not in _KINDS or not id_:
+        raise wrong_usage(
+            f"--subject is written KIND:ID, such as incident:17. Kinds are {', '.join(_KINDS)}."
+        )
 
 
 @app.command(

@@ -27,6 +27,7 @@ from console.output import (
     visible,
 )
 from models.listings import list_incidents
+from models.people import read_clients
 from models.rows import Incident
 from models.timeline import IncidentRecord, Moment, read_incident_record, timeline
 from policy.vocabulary import IncidentStatus, Severity
@@ -79,9 +80,11 @@ def list_all(
 ) -> None:
     """List incidents, the newest first."""
     with reading() as connection:
-        found, total = list_incidents(
+        found, more = list_incidents(
             connection, status=status, severity=severity, client=client, limit=limit
         )
+        if client is not None and not found and not read_clients(connection, [client]):
+            raise wrong_usage(f"There is no client {visible(client)!r} in the directory.")
     if as_json:
         print_lines(found)
     else:
@@ -90,7 +93,7 @@ def list_all(
         everything = status is None and severity is None and client is None
         nothing = "No incident was reported." if everything else "No incident is like that."
         screen().print(listing("Incidents", _COLUMNS, found, nothing=nothing))
-    tell_rest(len(found), total)
+    tell_rest(len(found), more=more)
 
 
 @app.command(epilog=examples("andon incidents show 17"))

@@ -118,24 +118,31 @@ class LineReader:
             raise BadLine(
                 'is neither a CloudEvent (it has no "specversion") nor {"procedure": …, "data": …}'
             )
-        if unknown := value.keys() - ShortForm.model_fields.keys():
-            raise BadLine(
-                f"has {', '.join(sorted(unknown))} besides procedure, data, id and time;"
-                " inputs belong into data"
-            )
-        try:
-            short = ShortForm.model_validate(value)
-        except ValidationError as error:
-            faults = input_errors(error, "$")
-            told = "; ".join(f"{fault.path} {fault.message}" for fault in faults)
-            raise BadLine(told) from None
-        if short.procedure not in INPUTS:
-            raise BadLine(no_procedure(short.procedure))
-        if not isinstance(short.data, dict):
-            raise BadLine(f"$.data is {kind_of(short.data)}, not a JSON object")
+        if faults := list(_short_faults(value)):
+            raise BadLine("; ".join(faults))
+        short = ShortForm.model_validate(value)
         signed = self.client.prepare(short.procedure, short.data, id=short.id, time=short.time)
         body = body_hash(TYPE_PREFIX + short.procedure, short.data)
         return Line(signed, body, has_id=short.id is not None)
+
+
+def _short_faults(value: dict[str, Any]) -> Iterator[str]:
+    """Everything that keeps a line in the short form from being a request."""
+    known = value.keys() & ShortForm.model_fields.keys()
+    if unknown := value.keys() - known:
+        yield (
+            f"has {', '.join(sorted(unknown))} besides procedure, data, id and time;"
+            " inputs belong into data"
+        )
+    try:
+        ShortForm.model_validate({name: value[name] for name in known})
+    except ValidationError as error:
+        yield from (f"{fault.path} {fault.message}" for fault in input_errors(error, "$"))
+    procedure, data = value["procedure"], value.get("data", {})
+    if isinstance(procedure, str) and procedure and procedure not in INPUTS:
+        yield no_procedure(procedure)
+    if not isinstance(data, dict):
+        yield f"$.data is {kind_of(data)}, not a JSON object"
 
 
 @contextmanager

@@ -52,6 +52,11 @@ def send(
     Nothing is sent of a file in which a line is faulty. What is printed is JSON lines.
     """
     if example is not None:
+        if file is not None or wait or dry_run:
+            raise wrong_usage(
+                "--example prints a line and sends nothing. Write it to a file, and send that:"
+                f" andon send --example {example} > FILE, then andon send FILE"
+            )
         print_lines([example_line(example)])
         return
     if file is None:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from console.audit import AuditOutcome
 from tests.support.command import andon, document, lines
 from tests.support.installation import Installation
 from tests.support.requests import communication, delivery, escalation, event, report, update
@@ -62,28 +63,18 @@ def test_incidents_can_be_filtered(
     assert [each["incident_id"] for each in found] == ids
 
 
-@pytest.mark.parametrize("what", ["incidents", "halts"])
-def test_a_listing_that_stops_at_its_limit_says_so(what: str, eventful: Installation) -> None:
-    """On stderr, with how many there are; JSON on stdout stays as it is."""
+@pytest.mark.parametrize(("what", "total"), [("incidents", 2), ("halts", 3), ("audit", 9)])
+def test_a_listing_that_stops_at_its_limit_says_so(
+    what: str, total: int, eventful: Installation
+) -> None:
+    """On stderr, and JSON on stdout stays as it is; nobody counts how many there are for that."""
     environment = eventful.environment()
-    total = {"incidents": 2, "halts": 3}[what]
     for options in ((), ("--json",)):
-        result = andon(what, "list", "--limit", "1", *options, env=environment)
-        assert result.stderr == f"The newest 1 of {total}; --limit shows more.\n"
-    assert len(lines(result)) == 1
-    assert andon(what, "list", "--limit", str(total), env=environment).stderr == ""
-
-
-def test_a_listing_of_the_audit_that_stops_at_its_limit_says_so(eventful: Installation) -> None:
-    """On stderr, without how many there are: nobody counts the audit for that."""
-    environment = eventful.environment()
-    total = len(lines(andon("audit", "list", "--limit", "1000", "--json", env=environment)))
-    for options in ((), ("--json",)):
-        result = andon("audit", "list", "--limit", str(total - 1), *options, env=environment)
+        result = andon(what, "list", "--limit", str(total - 1), *options, env=environment)
         said = f"The newest {total - 1}; there are more, and --limit shows them.\n"
         assert result.stderr == said
     assert len(lines(result)) == total - 1
-    assert andon("audit", "list", "--limit", str(total), env=environment).stderr == ""
+    assert andon(what, "list", "--limit", str(total), env=environment).stderr == ""
 
 
 def test_listings_of_nothing_say_so(installation: Installation) -> None:
@@ -261,6 +252,35 @@ def test_audit_records_are_listed_and_filtered(eventful: Installation) -> None:
     assert found("--source", "nobody") == []
     subject = found("--outcome", "done")[0]["subject"]
     assert {each["subject"] for each in found("--subject", subject)} == {subject}
+    assert {each["outcome"] for each in found()} <= set(AuditOutcome)
+
+
+@pytest.mark.parametrize(
+    ("option", "word", "told"),
+    [
+        ("--outcome", "don", "'done', 'halted', 'duplicate', 'waiting'"),
+        ("--subject", "17", "KIND:ID, such as incident:17. Kinds are incident, escalation"),
+        ("--subject", "incident:", "KIND:ID"),
+        ("--subject", "ticket:17", "KIND:ID"),
+    ],
+)
+def test_a_word_that_no_audit_record_has_is_refused(
+    option: str, word: str, told: str, eventful: Installation
+) -> None:
+    """The known ones are named; no empty list makes believe that nothing happened. Exit code 2."""
+    result = andon("audit", "list", option, word, env=eventful.environment())
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert told in " ".join(result.stderr.replace("│", " ").split())
+
+
+def test_a_client_that_does_not_exist_is_said(eventful: Installation) -> None:
+    """An id with a slip in it is told from a client without incidents."""
+    environment = eventful.environment()
+    result = andon("incidents", "list", "--client", "acmee", env=environment)
+    assert result.exit_code == 2
+    assert "There is no client 'acmee'" in result.stderr
+    closed = ("incidents", "list", "--client", "globex", "--status", "closed")
+    assert andon(*closed, env=environment).exit_code == 0
 
 
 @pytest.mark.parametrize("what", ["incidents", "halts", "audit"])

@@ -156,6 +156,7 @@ def test_with_a_faulty_line_nothing_at_all_is_sent(
             b'{"procedure": "report_incident", "data": {}, "time": "yesterday"}',
             b'{"procedure": "report_incident", "data": {"note": "' + b"x" * 300_000 + b'"}}',
             b'{"procedure": "report_incident", "data": {"note": "' + b"x" * 2_000_000 + b'"}}',
+            b'{"procedure": "reboot", "data": [], "id": "", "inputs": {}}',
             json_lines([line()]).strip(),
         ]
     )
@@ -163,14 +164,16 @@ def test_with_a_faulty_line_nothing_at_all_is_sent(
     assert sent.code == 2
     assert sent.stdout == ""
     told = [row.strip() for row in sent.stderr.splitlines() if row.strip().startswith("line ")]
-    assert [row.partition(":")[0] for row in told] == [f"line {n}" for n in range(3, 14)]
+    assert [row.partition(":")[0] for row in told] == [f"line {n}" for n in range(3, 15)]
     for row, words in zip(
         told,
         ("column 2: is not JSON: unexpected character, expected a string key, at 'not json'",
          "a list, not a JSON object", "not UTF-8: byte 12 is 0xdc", "neither",
          "no procedure 'report-incident': did you mean report_incident?",
          "$.data is a list, not a JSON object", "$.data is required", "titel", "$.time",
-         "262,144", "1,048,576"),
+         "262,144", "1,048,576",
+         "has inputs besides procedure, data, id and time; inputs belong into data;"
+         " $.id must not be empty; There is no procedure 'reboot'"),
         strict=True,
     ):  # fmt: skip
         assert words in row
@@ -279,3 +282,14 @@ def test_an_example_of_no_procedure_is_refused(installation: Installation) -> No
     sent = send(installation, "--example", "report-incidents")
     assert sent.code == 2
     assert "report_incident" in sent.stderr
+
+
+@pytest.mark.parametrize("further", ["requests.jsonl", "--wait", "--dry-run"])
+def test_an_example_sends_nothing_and_says_so(
+    further: str, installation: Installation, broker: redis.Redis
+) -> None:
+    """With a file, or asked to wait, nothing is printed, and what to do instead is said; exit 2."""
+    sent = send(installation, "--example", "report_incident", further)
+    assert (sent.code, sent.stdout) == (2, "")
+    assert "andon send --example report_incident > FILE" in sent.stderr
+    assert broker.xlen(StreamNames().intake()) == 0
