@@ -68,10 +68,6 @@ from = "severity"
 map.critical = ["p2_major_degradation_with_workaround"]
 map.warning = ["p3_localized_or_non_critical"]
 """
-_RUN_GATEWAY = (
-    "import worker.gateway, worker.settings as s;"
-    " worker.gateway.run_gateway(s.load_gateway_settings())"
-)
 _LENGTH = re.compile(rb"content-length: (\d+)")
 
 
@@ -127,7 +123,7 @@ def _gateway(measured: Stage) -> Iterator[int]:
             "ANDON_GATEWAY_FILE": str(file),
             "ANDON_GATEWAY_PORT": str(port),
         }
-        with process(["-c", _RUN_GATEWAY], settings):
+        with process(["-m", "console.app", "gateway"], settings):
             wait_until(lambda: _is_open(port), seconds=30)
             yield port
 
