@@ -33,7 +33,7 @@ class PublishFailed(Exception):
         """
         entries = [*entries, *self.entries]
         spooled += self.spooled
-        text = f"{self._reason()}{accepted_so_far(entries, spooled)}"
+        text = f"{self.reason}{accepted_so_far(entries, spooled)}"
         return type(self)(text, entries, spooled=spooled)
 
     @property
@@ -43,9 +43,11 @@ class PublishFailed(Exception):
 
     def of_the_rest(self) -> Self:
         """The same failure, as those see it who had published nothing but what was not accepted."""
-        return type(self)(f"{self._reason()}{accepted_so_far(())}")
+        return type(self)(f"{self.reason}{accepted_so_far(())}")
 
-    def _reason(self) -> str:
+    @property
+    def reason(self) -> str:
+        """What happened, without how many of the events were accepted."""
         return str(self).removesuffix(accepted_so_far(self.entries, self.spooled))
 
 

@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import Self
 
 from models.streams import Lane
-from producers.faults import IntakeFull, IntakeUnreachable, PublishFailed, accepted_so_far
+from producers.faults import IntakeFull, IntakeUnreachable, PublishFailed
 from producers.forwarder import Forwarder, forward_head
 from producers.publisher import CHUNK, Publisher
 from producers.retries import Patience
@@ -222,7 +222,7 @@ class Outlet:
             patience.publish(self._publisher, events, lane=Lane.URGENT)
         except (IntakeFull, IntakeUnreachable) as failure:
             if self._is_well:
-                _log.warning("The intake takes nothing: %s", _of_one_call(failure))
+                _log.warning("The intake takes nothing: %s", failure.reason)
             self._is_well = False
             return len(failure.entries), failure
         if not self._is_well:
@@ -245,7 +245,7 @@ class Outlet:
 
 def _of_one_call(failure: PublishFailed) -> PublishFailed:
     """What happened, without how many events of other calls were accepted before."""
-    return type(failure)(str(failure).removesuffix(accepted_so_far(failure.entries)))
+    return type(failure)(failure.reason)
 
 
 def _tell(outcomes: Sequence[_Outcome]) -> None:
