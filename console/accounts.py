@@ -6,7 +6,7 @@ until two readings agree.
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 
 import redis
@@ -137,12 +137,9 @@ class Observer:
 @contextmanager
 def observer(settings: Settings) -> Iterator[Observer]:
     """An observer for one command."""
-    gauge = open_gauge(settings)
-    with database(settings.database_url.get_secret_value()) as engine:
-        try:
-            yield Observer(settings, engine, gauge)
-        finally:
-            gauge.close()
+    url = settings.database_url.get_secret_value()
+    with closing(open_gauge(settings)) as gauge, database(url) as engine:
+        yield Observer(settings, engine, gauge)
 
 
 def account_of(intake: IntakeStatus, figures: Figures, *, settled: bool) -> Account:

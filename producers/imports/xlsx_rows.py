@@ -1,7 +1,7 @@
 """Reading a vendor's spreadsheet (XLSX), a row at a time."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, time
 from pathlib import Path
@@ -41,13 +41,10 @@ class XlsxFile:
     def _values(self) -> Iterator[Iterator[tuple[object, ...]]]:
         """The values of the sheet's rows; formulas as their results were when it was saved."""
         try:
-            book = _book(self.path)
-            try:
+            with closing(_book(self.path)) as book:
                 sheet = self._choose(book)
                 sheet.reset_dimensions()  # what programs write there is often wrong
                 yield _limited(sheet.iter_rows(values_only=True))
-            finally:
-                book.close()
         except (FileFault, MemoryError):
             raise
         except Exception as error:  # of what is none, anything may be raised

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -35,11 +36,8 @@ def make_client(place: Place) -> Client:
 def held(place: Place) -> int:
     """How many requests are in the urgent lane."""
     url, names = place
-    connection = connect_rabbitmq(url)
-    try:
+    with closing(connect_rabbitmq(url)) as connection:
         return undelivered(open_channel(connection), names.intake())
-    finally:
-        connection.close()
 
 
 def open_files() -> int:

@@ -6,7 +6,7 @@ import re
 import socket
 import zlib
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -100,15 +100,12 @@ class GatewayProcess:
         headers: Mapping[str, str] | None = None,
     ) -> Answer:
         """Ask for *path*; a body that is no bytes is sent as JSON, an iterator of bytes chunked."""
-        connection = self.connect()
         content = orjson.dumps(body) if isinstance(body, dict | list) else body
         given = {"Content-Type": "application/json", **(bearer() if headers is None else headers)}
-        try:
+        with closing(self.connect()) as connection:
             connection.request(method or ("GET" if body is None else "POST"), path, content, given)
             response = connection.getresponse()
             return Answer(response.status, dict(response.getheaders()), response.read())
-        finally:
-            connection.close()
 
 
 def free_port() -> int:
