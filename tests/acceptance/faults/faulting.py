@@ -12,6 +12,7 @@ from enum import StrEnum
 from random import Random
 
 from tests.acceptance.faults.stage import CLAIM_IDLE, Stage
+from tests.support.workers import pool_of
 
 
 class Fault(StrEnum):
@@ -60,14 +61,14 @@ def _kill_worker(stage: Stage, _: Random) -> None:
 
 
 def _kill_pool(stage: Stage, rng: Random) -> None:
-    pool = stage.pool()
+    pool = pool_of(stage.worker)
     for pid in rng.sample(pool, min(len(pool), rng.choice((1, 1, 2)))):
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
 
 
 def _stop_pool(stage: Stage, rng: Random) -> None:
-    if pool := stage.pool():
+    if pool := pool_of(stage.worker):
         _stop(stage, rng.choice(pool), CLAIM_IDLE + rng.uniform(0.5, 1.5))
 
 

@@ -78,6 +78,11 @@ class Imports:
     _last: tuple[Path, Sequence[Planned]] | None = None
     _noted: set[str] = field(default_factory=set)
 
+    @property
+    def log(self) -> Path:
+        """What the importer says, each time."""
+        return self.directory / f"{self.report}.log"
+
     def take(self, chunk: Sequence[Planned]) -> None:
         """Import *chunk* as a file of its own, to its end."""
         rows = list({planned.key: planned for planned in chunk}.values())
@@ -120,10 +125,11 @@ class Imports:
         results = file.with_suffix(".results.jsonl")
         while True:
             self.journal.about_to_publish([planned.key for planned in rows] * _TRIES)
+            results.unlink(missing_ok=True)
             code = self._run(file, results)
-            if code in _COMPLETE:
+            if code in _COMPLETE and results.exists():  # a traceback ends with 1, too
                 break
-            assert code in (_OUT_OF_REACH, None), f"the importer ended with {code}"
+            assert code in (_OUT_OF_REACH, None), f"the importer failed with {code}: see {self.log}"
             assert time.monotonic() < until, "the importer does not come to its end"
             time.sleep(_AGAIN_AFTER)
         told = [orjson.loads(line) for line in results.read_bytes().splitlines()]
@@ -135,7 +141,7 @@ class Imports:
     def _run(self, file: Path, results: Path) -> int | None:
         """How one run of the importer ended; None for one that was killed."""
         began = time.monotonic()
-        with (self.directory / f"{self.report}.log").open("ab") as log:
+        with self.log.open("ab") as log:
             process = subprocess.Popen(
                 [
                     *(sys.executable, "-m", "console.app", "import", "vendor-report", str(file)),
@@ -147,7 +153,7 @@ class Imports:
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
-        # In the later half of its life, when it publishes and hears what became of its rows.
+        # In the later half of its life, in which it publishes and hears what became of its rows.
         moment = self.rng.uniform(0.5, 1) * self._usual
         try:
             code = process.wait(moment if self._killed < self.kills.value else _PATIENCE)
@@ -156,7 +162,8 @@ class Imports:
             process.wait(10)
             self._killed += 1
             return None
-        self._usual = time.monotonic() - began
+        if code in _COMPLETE:
+            self._usual = time.monotonic() - began
         return code
 
 

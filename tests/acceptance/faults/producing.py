@@ -25,8 +25,8 @@ from tests.support.gateways import bearer
 from tests.support.requests import KEY_ID, SECRET, SOURCE
 
 _CHUNK = 40
-_FILES = 8
-"""As many an importer gets at least of a long plan: each start of it takes a second or two."""
+_FILES = 5
+"""As many an importer gets at least of a long plan: each takes two seconds, more amid faults."""
 _AGAIN_AFTER = 0.05
 _GATEWAY_TRIES = 10
 """More often than this the gateway does not publish an event of one call."""

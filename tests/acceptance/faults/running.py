@@ -28,6 +28,9 @@ from tests.acceptance.faults.stored import Stored, read_stored
 from tests.acceptance.faults.tampering import Tampering
 from tests.support.waiting import wait_for
 
+_IMPORTED = 10
+"""One of so many requests comes in files, few enough for one to be imported amid faults."""
+
 
 @dataclass(frozen=True, slots=True)
 class Run:
@@ -149,7 +152,7 @@ class _Running:
         planned = plan(
             run.seed,
             number,
-            run.requests // run.producers,
+            self._requests(by_import=by_import),
             poison=share + (number < more),
             stories=stories,
             prefix=f"{report_of(number)}/" if by_import else None,
@@ -165,6 +168,14 @@ class _Running:
             gateway=self._stage.gateway_url if through_gateway else None,
             importer=self._stage.importer_environment() if by_import else None,
         )
+
+    def _requests(self, *, by_import: bool) -> int:
+        """How many one producer publishes; the others share what is not imported."""
+        run = self._run
+        if Fault.KILL_IMPORTER not in run.harm:
+            return run.requests // run.producers
+        imported = run.requests // _IMPORTED
+        return imported if by_import else (run.requests - imported) // (run.producers - 1)
 
     def go(self) -> Result:
         """Run to the end."""

@@ -22,6 +22,7 @@ from console.embedded import Postgres, PostgresUrls
 from migrations.runner import migrate
 from producers.engines import connect_publisher
 from producers.outcomes import PublishedOutcome
+from tasks.putting_off import WORTH_TELLING
 from tests.acceptance.faults.brokers import OUTCOMES_KEPT, Broker
 from tests.acceptance.faults.proxy import LOOPBACK, Address, Proxy
 from tests.acceptance.faults.tampering import Tampering
@@ -31,6 +32,8 @@ from tests.support.workers import WorkerProcess
 
 CLAIM_IDLE = 2.0
 """Seconds after which a worker's unfinished entries are taken over, in a run."""
+BATCH_SIZE = 2 * WORTH_TELLING
+"""Small, so that faults meet many batches, and large enough for some of one to be put off."""
 SPAWN = multiprocessing.get_context("spawn")
 """How the run's own processes are started."""
 _STOPS_WITHIN = 20.0
@@ -146,7 +149,7 @@ class Stage:
             **self.installation.environment(),
             "ANDON_NAMESPACE": self.broker.names.namespace,
             "ANDON_CLAIM_IDLE": str(CLAIM_IDLE),
-            "ANDON_BATCH_SIZE": "40",
+            "ANDON_BATCH_SIZE": str(BATCH_SIZE),
             "ANDON_OUTCOMES_KEPT": str(OUTCOMES_KEPT),
             "ANDON_PATIENCE": "600",
             **through,
@@ -154,8 +157,12 @@ class Stage:
         }
 
     def importer_environment(self) -> dict[str, str]:
-        """The settings of an importer, which reaches the broker as producers do."""
-        return {**self.environment(), "ANDON_BROKER_URL": self.broker.producer_url}
+        """The settings of an importer, which reaches the broker as producers do.
+
+        And PostgreSQL directly: it only reads there, and ends whenever it is cut off. Through the
+        workers' proxy, which seldom leaves it two seconds, it would come to its end in calm alone.
+        """
+        return {**self.environment(direct=True), "ANDON_BROKER_URL": self.broker.producer_url}
 
     def start_worker(self) -> None:
         """Start another worker."""
@@ -194,14 +201,6 @@ class Stage:
         """Kill the schedules."""
         assert self._schedules is not None
         self._schedules.kill()
-
-    def pool(self) -> list[int]:
-        """The worker's pool processes."""
-        listed = subprocess.run(
-            ["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True, check=True
-        )
-        rows = (line.split() for line in listed.stdout.splitlines())
-        return [int(pid) for pid, parent in rows if int(parent) == self.worker.process.pid]
 
     def terminate_backends(self) -> None:
         """Have PostgreSQL itself end the sessions of all workers."""
