@@ -21,9 +21,7 @@ def text_of(time: datetime) -> str:
     return time.isoformat(timespec="microseconds")
 
 
-def superseded_of(
-    stamps: Stamps, source: str, fields: Iterable[str], time: datetime
-) -> list[str]:
+def superseded_of(stamps: Stamps, source: str, fields: Iterable[str], time: datetime) -> list[str]:
     """Those of *fields* that *source* has stamped later than *time*."""
     own = stamps.get(source)
     if not own:

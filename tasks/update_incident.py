@@ -246,9 +246,7 @@ def _write(
 ) -> Done:
     wanted = {**changes.named, "resolution_timestamp": resolved}
     changed = [
-        field
-        for field in FIELDS
-        if field in wanted and wanted[field] != getattr(incident, field)
+        field for field in FIELDS if field in wanted and wanted[field] != getattr(incident, field)
     ]
     superseded = [field for field in FIELDS if field in changes.superseded]
     after = incident._replace(
