@@ -66,7 +66,9 @@ _COLUMNS = ("at", "action", "outcome", "procedure", "request", "actor", "subject
     ),
 )
 def list_records(
-    source: Annotated[str | None, typer.Option(help="Only what this source asked for.")] = None,
+    source: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Only what this source asked for.")
+    ] = None,
     subject: Annotated[
         str | None,
         typer.Option(

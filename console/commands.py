@@ -57,35 +57,9 @@ def andon(
     context.with_resource(failures_explained())
 
 
-app.command(
-    "explain",
-    epilog=examples(
-        "andon explain                    all codes",
-        "andon explain user_inactive      one of them, with what to do",
-    ),
-)(explain)
-app.add_typer(audit.app, name="audit")
-app.command(
-    "contract",
-    epilog=examples("andon contract --out docs/contract --check     is it what the models say?"),
-)(contract)
-app.add_typer(directory.app, name="directory")
-app.add_typer(gateway.app, name="gateway")
-halts.app.command(
-    "replay",
-    epilog=examples("andon halts replay 17 --wait     and print what becomes of it now"),
-)(replay)
-halts.app.command(
-    "discard",
-    epilog=examples(
-        "andon halts discard 17", "andon halts discard 17 18 19     all of them, or none"
-    ),
-)(discard)
-app.add_typer(halts.app, name="halts")
-app.add_typer(import_report.app, name="import")
-app.add_typer(incidents.app, name="incidents")
-app.command("migrate")(migrate_database)
-app.add_typer(producers.app, name="producers")
+# In the order in which one meets them; typer lists the groups behind the commands.
+app.command("demo")(demo)
+app.command("up")(up)
 app.command(
     "send",
     epilog=examples(
@@ -96,7 +70,34 @@ app.command(
     ),
 )(send)
 app.command("status")(status)
-app.command("demo")(demo)
-app.command("up")(up)
+app.command(
+    "explain",
+    epilog=examples(
+        "andon explain                    all codes",
+        "andon explain user_inactive      one of them, with what to do",
+    ),
+)(explain)
+app.command("migrate")(migrate_database)
 app.command("worker")(run.worker)
 app.command("schedules")(run.schedules)
+app.command(
+    "contract",
+    epilog=examples("andon contract --out docs/contract --check     is it what the models say?"),
+)(contract)
+halts.app.command(
+    "replay",
+    epilog=examples("andon halts replay 17 --wait     and print what becomes of it now"),
+)(replay)
+halts.app.command(
+    "discard",
+    epilog=examples(
+        "andon halts discard 17", "andon halts discard 17 18 19     all of them, or none"
+    ),
+)(discard)
+app.add_typer(incidents.app, name="incidents")
+app.add_typer(halts.app, name="halts")
+app.add_typer(audit.app, name="audit")
+app.add_typer(directory.app, name="directory")
+app.add_typer(producers.app, name="producers")
+app.add_typer(gateway.app, name="gateway")
+app.add_typer(import_report.app, name="import")

@@ -17,9 +17,9 @@ _INDENTED = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
 
 
 def contract(
-    out: Annotated[Path, typer.Option("--out", help="The directory to write to.")],
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="The directory to write to.")],
     check: Annotated[
-        bool, typer.Option("--check", help="Write nothing; 1 if a file there differs.")
+        bool, typer.Option("--check", help="Write nothing; exit 1 if a file there differs.")
     ] = False,
 ) -> None:
     """Write JSON Schemas of all messages, an AsyncAPI and the gateway's OpenAPI document.

@@ -16,7 +16,9 @@ from producers.faults import IntakeUnreachable, PublishFailed
 Wait = Annotated[
     bool, typer.Option("--wait", help="Wait, and print one outcome a line, in input order.")
 ]
-Timeout = Annotated[float, typer.Option(min=0.0, help="How many seconds to wait at most.")]
+Timeout = Annotated[
+    float, typer.Option(metavar="SECONDS", min=0.0, help="With --wait: how long at most.")
+]
 
 
 _NAMED_ON_A_TERMINAL = 10

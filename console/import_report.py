@@ -37,7 +37,7 @@ from worker.settings import Settings, load_settings
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="Take in what others report in files.",
+    help="Import what vendors report in files.",
     epilog=examples("andon import vendor-report june.csv --mapping netco.toml --report-id netco-6"),
 )
 
@@ -64,27 +64,42 @@ Time = Annotated[
     ),
 )
 def vendor_report(
-    file: Annotated[Path, typer.Argument(help="CSV, JSON lines or XLSX.")],
-    mapping: Annotated[Path, typer.Option(help="From its columns to inputs (TOML).")],
+    file: Annotated[Path, typer.Argument(help="The report: CSV, JSON lines or XLSX.")],
+    mapping: Annotated[
+        Path,
+        typer.Option(
+            metavar="FILE", help="What its columns mean, a TOML file (docs/vendor-reports.md)."
+        ),
+    ],
     report_id: Annotated[
-        str, typer.Option(help="What the report is called; the same for each run of it.")
+        str,
+        typer.Option(metavar="ID", help="What the report is called; the same for each run of it."),
     ],
     report_time: Time = None,
     source: Annotated[
-        str | None, typer.Option(help="Whose requests they are.", show_default="the local one")
+        str | None,
+        typer.Option(metavar="NAME", help="Whose requests they are.", show_default="the local one"),
     ] = None,
     results: Annotated[
         Path | None,
-        typer.Option(help="Where to write what became of each row: .csv, or .jsonl."),
+        typer.Option(
+            metavar="FILE", help="Where to write what became of each row: .csv, or .jsonl."
+        ),
     ] = None,
     retry_halted: Annotated[
         bool, typer.Option("--retry-halted", help="Ask anew for rows that were halted.")
     ] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Find out what would become of each row, and why.")
+        bool,
+        typer.Option(
+            "--dry-run", help="Find out what would become of each row, and why; publish nothing."
+        ),
     ] = False,
     timeout: Annotated[
-        float, typer.Option(min=1.0, help="Seconds without one decision after which to give up.")
+        float,
+        typer.Option(
+            metavar="SECONDS", min=1.0, help="Give up after so long without one decision."
+        ),
     ] = 180.0,
     as_json: AsJson = False,
 ) -> None:

@@ -74,7 +74,7 @@ _COLUMNS = {
 def list_all(
     status: Annotated[IncidentStatus | None, typer.Option(help="Only in this status.")] = None,
     severity: Annotated[Severity | None, typer.Option(help="Only of this severity.")] = None,
-    client: Annotated[str | None, typer.Option(help="Only of this client.")] = None,
+    client: Annotated[str | None, typer.Option(metavar="ID", help="Only of this client.")] = None,
     limit: Limit = 50,
     as_json: AsJsonLines = False,
 ) -> None:

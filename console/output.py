@@ -23,7 +23,9 @@ AsJsonLines = Annotated[
     bool,
     typer.Option("--json", help="Print JSON lines, for programs: no line if there is nothing."),
 ]
-Limit = Annotated[int, typer.Option("--limit", min=1, help="How many at most, newest first.")]
+Limit = Annotated[
+    int, typer.Option("--limit", metavar="N", min=1, help="How many at most, newest first.")
+]
 
 LAST_NUMBER = 2**63 - 1
 """The largest number that a record can have."""

@@ -26,13 +26,15 @@ app = typer.Typer(no_args_is_help=True, help="Manage the producer registry: sour
 def add(
     source: Annotated[str, typer.Argument(help="The source's name.")],
     procedure: Annotated[
-        list[str] | None, typer.Option(help="A procedure it may ask for; give it repeatedly.")
+        list[str] | None,
+        typer.Option(metavar="NAME", help="A procedure it may ask for; may be given repeatedly."),
     ] = None,
     any_procedure: Annotated[
         bool, typer.Option("--any-procedure", help="It may ask for every procedure.")
     ] = False,
     user: Annotated[
-        list[str] | None, typer.Option(help="A user it may act for; give it repeatedly.")
+        list[str] | None,
+        typer.Option(metavar="ID", help="A user it may act for; may be given repeatedly."),
     ] = None,
     any_user: Annotated[
         bool, typer.Option("--any-user", help="It may act for every user.")
@@ -46,7 +48,10 @@ def add(
     ] = False,
     key_file: Annotated[
         Path | None,
-        typer.Option(help="Write the key to this new file, as ID:HEX, instead of printing it."),
+        typer.Option(
+            metavar="FILE",
+            help="Write the key to this new file, as ID:HEX, instead of printing it.",
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:

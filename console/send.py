@@ -34,7 +34,11 @@ def send(
     ] = False,
     source: Annotated[
         str | None,
-        typer.Option(help="The source of lines in the short form.", show_default="the local one"),
+        typer.Option(
+            metavar="NAME",
+            help="The source of lines in the short form.",
+            show_default="the local one",
+        ),
     ] = None,
     dry_run: Annotated[
         bool,

@@ -35,11 +35,14 @@ _NOT_FOR_THE_GATEWAY = ("ANDON_DATABASE_URL", "ANDON_AUDIT_KEY")
 
 def up(
     directory: Annotated[
-        Path, typer.Option("--dir", help="Where everything is kept, below .andon.")
+        Path,
+        typer.Option("--dir", metavar="DIR", help="Where everything is kept, below .andon."),
     ] = Path(),
     sample: Annotated[
         bool,
-        typer.Option("--sample", help="Load a made-up organisation, if the directory is empty."),
+        typer.Option(
+            "--sample", help="Load a made-up organisation, if there is no reference data."
+        ),
     ] = False,
 ) -> None:
     """Run PostgreSQL, Redis, a worker, the schedules and the gateway here until stopped.
@@ -54,7 +57,7 @@ def up(
         console.print("Starting PostgreSQL and Redis …")
         with opened_home(directory) as home:
             if sample and not load_sample_once(home.settings):
-                console.print("The directory is not empty: the sample is not loaded again.")
+                console.print("There is reference data already: the sample is not loaded.")
             console.print(_picture(home, sample=sample))
             _run(home, console)
             console.print("Stopping PostgreSQL and Redis …")
