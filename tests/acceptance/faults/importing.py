@@ -32,6 +32,7 @@ _PATIENCE = 300.0
 _TRIES = 10
 """More often than this one run of the importer does not publish a request."""
 _AGAIN_AFTER = 0.05
+_POLLED_EVERY = 0.02
 _COMPLETE, _OUT_OF_REACH = (0, 1), 3
 
 _INPUTS: Mapping[str, Sequence[str]] = {
@@ -73,7 +74,7 @@ class Imports:
     kills: "Synchronized[int]"
     _killed: int = 0
     _files: int = 0
-    _usual: float = 2.0
+    _usual: float = 3.0
     """Seconds that the importer took when it came to its end."""
     _last: tuple[Path, Sequence[Planned]] | None = None
     _noted: set[str] = field(default_factory=set)
@@ -154,14 +155,14 @@ class Imports:
                 stderr=subprocess.STDOUT,
             )
         # In the later half of its life, in which it publishes and hears what became of its rows.
-        moment = self.rng.uniform(0.5, 1) * self._usual
-        try:
-            code = process.wait(moment if self._killed < self.kills.value else _PATIENCE)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait(10)
-            self._killed += 1
-            return None
+        from_then_on = began + self.rng.uniform(0.5, 1) * self._usual
+        while (code := process.poll()) is None:
+            if self._killed < self.kills.value and time.monotonic() > from_then_on:
+                process.kill()
+                process.wait(10)
+                self._killed += 1
+                return None
+            time.sleep(_POLLED_EVERY)
         if code in _COMPLETE:
             self._usual = time.monotonic() - began
         return code
