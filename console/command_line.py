@@ -6,12 +6,14 @@ typer names them as Python has them, and tells of a bad value in pydantic's word
 from collections.abc import Iterator
 
 import typer
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
 from typing_extensions import override
 
+from console.failures import wrong_usage
 from console.output import LAST_NUMBER
 from models.errors import wording
+from models.inputs import DirectoryId
 
 
 class CommandLine(TyperGroup):
@@ -32,6 +34,18 @@ class CommandLine(TyperGroup):
                 told = wording(cause.errors(include_url=False)[0])
                 error.message = f"{told.removesuffix('.')}."
             raise
+
+
+def read_id(option: str, text: str) -> str:
+    """The id that *option* gives, as the directory and a report have them.
+
+    Raises:
+        Failure: it is none.
+    """
+    try:
+        return TypeAdapter[str](DirectoryId).validate_python(text)
+    except ValidationError as error:
+        raise wrong_usage(f"{option} {wording(error.errors(include_url=False)[0])}") from None
 
 
 def _tree(group: TyperGroup) -> Iterator[TyperGroup | TyperCommand]:

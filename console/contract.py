@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import orjson
 import typer
 
-from console.failures import ExitCode
+from console.failures import ExitCode, wrong_usage
 from models.asyncapi import SCHEMAS, asyncapi_document
 from models.message_schemas import message_schemas
 from producers.gateway.openapi import openapi
@@ -28,9 +28,7 @@ def contract(
     """
     files = contract_files()
     if not check:
-        for path, text in files.items():
-            (out / path).parent.mkdir(parents=True, exist_ok=True)
-            (out / path).write_bytes(text)
+        _write(out, files)
         typer.echo(f"{len(files)} files written to {out}.")
     elif differing := differing_files(out, files):
         typer.echo(
@@ -39,6 +37,15 @@ def contract(
             err=True,
         )
         raise typer.Exit(ExitCode.HALTED)
+
+
+def _write(out: Path, files: Mapping[Path, bytes]) -> None:
+    try:
+        for path, text in files.items():
+            (out / path).parent.mkdir(parents=True, exist_ok=True)
+            (out / path).write_bytes(text)
+    except OSError as error:
+        raise wrong_usage(f"{error.filename} cannot be written: {error.strerror}.") from None
 
 
 def contract_files() -> Mapping[Path, bytes]:

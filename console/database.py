@@ -7,7 +7,7 @@ from psycopg.errors import InsufficientPrivilege, UndefinedColumn, UndefinedTabl
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
-from console.failures import first_line, out_of_reach
+from console.failures import first_line, out_of_reach, wrong_usage
 from models.database import connect
 from worker.settings import Settings, load_settings
 from worker.shown_urls import without_password
@@ -39,6 +39,8 @@ def reached(url: str) -> Iterator[None]:
     """
     try:
         yield
+    except UnicodeEncodeError:  # of a parameter, which came from the command line
+        raise wrong_usage("An argument is not UTF-8.") from None
     except DBAPIError as error:
         where = without_password(url)
         match error.orig:

@@ -23,7 +23,7 @@ from console.failures import ExitCode, wrong_usage
 from console.home import Home, opened_home
 from console.incidents import incident_picture
 from console.intake import local_client
-from console.output import visible
+from console.output import check_writable, visible
 from console.sample import load_sample
 from console.status import verdict
 from models.audit_verify import Verification, verify_audit
@@ -48,6 +48,8 @@ def demo(
     if every request came to what it should, the audit verifies and nothing was lost.
     """
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that all is cleaned up
+    if svg is not None:
+        check_writable(svg)
     for name in [name for name in os.environ if name.startswith("ANDON_")]:
         del os.environ[name]  # the demo has settings of its own
     console = Console(width=_width(svg), record=svg is not None, highlight=False)
@@ -56,7 +58,6 @@ def demo(
     if keep is not None:
         console.print(f"Kept in {keep}: cd there, `andon up`, and look around.", markup=False)
     if svg is not None:
-        svg.parent.mkdir(parents=True, exist_ok=True)
         console.save_svg(str(svg), title="andon demo")
     if faults:
         raise typer.Exit(ExitCode.HALTED)

@@ -58,7 +58,7 @@ def opened_home(directory: Path, *, durable: bool = True) -> Iterator[Home]:
 
     Raises:
         EmbeddedError: the servers cannot be had; `AlreadyRunning` if somebody runs them already.
-        Failure: somebody else could have put there what is in it.
+        Failure: it cannot be made, or somebody else could have put there what is in it.
     """
     place = directory.absolute() / INSTALLATION
     _make_private(place)
@@ -85,7 +85,10 @@ def _make_private(place: Path) -> None:
 
     Programs are run in it, and its settings say which database and which keys are used.
     """
-    place.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        place.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise wrong_usage(f"{place} cannot be made: {error.strerror}.") from None
     for found in (place.lstat(), place.stat()):
         if found.st_uid != os.geteuid():
             raise wrong_usage(f"{place} belongs to another user: use a directory of your own.")

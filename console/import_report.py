@@ -1,6 +1,5 @@
 """`andon import`: take in what others report in files."""
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -9,19 +8,19 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from pydantic import TypeAdapter, ValidationError
 from rich.progress import Progress
 from sqlalchemy import Connection
 
+from console.command_line import read_id
 from console.database import database
 from console.failures import ExitCode, Failure, out_of_reach, wrong_usage
 from console.import_rehearsal import rehearse_rows
 from console.import_shown import show_results
 from console.intake import local_client
-from console.output import AsJson, examples
+from console.output import AsJson, check_writable, examples
 from console.progress import progress_shown
 from console.rehearsal import rehearsing
-from models.inputs import DirectoryId, parse_timestamp
+from models.inputs import parse_timestamp
 from models.registry import Registry, load_registry
 from producers.client import Client
 from producers.faults import PublishFailed
@@ -111,7 +110,7 @@ def vendor_report(
     """
     settings = load_settings()
     task = _task(settings, file, mapping, report_id, report_time, source)
-    _check_writable(results, not_these=(file, mapping))
+    _check_results(results, not_these=(file, mapping))
     kept = Results()
     try:
         with task.client, progress_shown() as shown, _ledger(settings) as ledger:
@@ -169,16 +168,8 @@ def _task(
         )
     registry = load_registry(settings.producers_file)
     client = local_client(settings, registry, source, wait_when_full=_WAIT_WHEN_FULL)
-    return Task(
-        opened, RequestMaker(_id(report_id), read, time, datetime.now(UTC)), client, registry
-    )
-
-
-def _id(text: str) -> str:
-    try:
-        return TypeAdapter[str](DirectoryId).validate_python(text)
-    except ValidationError:
-        raise wrong_usage("--report-id must be 1 to 64 of A-Z a-z 0-9 . _ : -") from None
+    maker = RequestMaker(read_id("--report-id", report_id), read, time, datetime.now(UTC))
+    return Task(opened, maker, client, registry)
 
 
 def _time(text: str | None) -> datetime | None:
@@ -187,7 +178,7 @@ def _time(text: str | None) -> datetime | None:
     try:
         time = parse_timestamp(text)
     except ValueError as error:
-        raise wrong_usage(f"--report-time {error}.") from None
+        raise wrong_usage(f"--report-time {error}, such as 2026-11-24T09:00:00Z.") from None
     if time > datetime.now(UTC):
         raise wrong_usage("--report-time lies in the future.")
     return time
@@ -252,16 +243,17 @@ def _run(importer: Importer, file: ReportFile, advance: Callable[[int], None]) -
 
 def _undecided(importer: Importer) -> str:
     count = importer.abandon()
+    if count == 0:
+        return "Run the same command again: what was done stays done."
     return (
         f"{count:,} requests are accepted and not known to be decided; nothing is lost. Run the"
         " same command again: what was done stays done."
     )
 
 
-def _check_writable(path: Path | None, *, not_these: Sequence[Path]) -> None:
+def _check_results(path: Path | None, *, not_these: Sequence[Path]) -> None:
     if path is None:
         return
     if path.resolve() in {other.resolve() for other in not_these}:
         raise wrong_usage(f"{path} is read by this command, and would be overwritten.")
-    if not (path.parent.is_dir() and os.access(path.parent, os.W_OK)):
-        raise wrong_usage(f"{path} cannot be written: its folder is missing, or not yours.")
+    check_writable(path)

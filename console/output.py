@@ -4,12 +4,14 @@ Text that came from outside is shown with its control characters escaped, so tha
 message can steer the reader's terminal.
 """
 
+import os
 import re
 import shutil
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import orjson
@@ -18,13 +20,18 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
 from rich.text import Text
 
+from console.failures import wrong_usage
+
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 AsJsonLines = Annotated[
     bool,
     typer.Option("--json", help="Print JSON lines, for programs: no line if there is nothing."),
 ]
 Limit = Annotated[
-    int, typer.Option("--limit", metavar="N", min=1, help="How many at most, newest first.")
+    int,
+    typer.Option(
+        "--limit", metavar="N", min=1, max=100_000, help="How many at most, newest first."
+    ),
 ]
 
 LAST_NUMBER = 2**63 - 1
@@ -173,6 +180,18 @@ def tell_rest(shown: int, *, more: bool) -> None:
     """Say on stderr that there are more lines than a listing has; nobody counts them for that."""
     if more:
         notices().print(f"The newest {shown:,}; there are more, and --limit shows them.")
+
+
+def check_writable(path: Path) -> None:
+    """See that a file can be written at *path*, before the work is done that it is for.
+
+    Raises:
+        Failure: it cannot.
+    """
+    if path.is_dir():
+        raise wrong_usage(f"{path} is a directory: name a file.")
+    if not (path.parent.is_dir() and os.access(path.parent, os.W_OK)):
+        raise wrong_usage(f"{path} cannot be written: its folder is missing, or not yours.")
 
 
 def print_document(value: object) -> None:

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from console.command_line import read_id
 from console.failures import wrong_usage
 from console.output import AsJson, examples, listing, notices, print_document, screen
 from console.producer_keys import Allowed, NewKey, Rights, add_key
@@ -68,6 +69,8 @@ def add(
         raise wrong_usage(
             f"No such procedure: {', '.join(unknown)}. There are {', '.join(PROCEDURES)}."
         )
+    for one in user or ():
+        read_id("--user", one)
     named = bool(procedures or users or require_severity_flags)
     rights = Rights(procedures, users, require_severity_flags) if named else None
     path = load_settings().producers_file

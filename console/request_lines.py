@@ -27,6 +27,7 @@ from producers.client import Client
 from producers.signed import NotPublishable, SignedEvent, sign_event
 
 _KEPT_IN_MEMORY = 16 * 1024 * 1024
+_FAULTS_SHOWN = 100
 
 
 class BadLine(Exception):
@@ -78,18 +79,22 @@ class LineReader:
             How many requests it holds.
 
         Raises:
-            Failure: naming every line that is none.
+            Failure: naming the lines that are none, the first hundred of them.
         """
-        faults = []
-        count = 0
+        told = ["Nothing was sent, because of:"]
+        count = faulty = 0
         for number, text in numbered_lines(file):
             count += 1
             try:
                 self._line(text)
             except BadLine as fault:
-                faults.append(f"  line {number}: {fault}")
-        if faults:
-            raise wrong_usage("\n".join(["Nothing was sent, because of:", *faults]))
+                faulty += 1
+                if faulty <= _FAULTS_SHOWN:
+                    told.append(f"  line {number}: {fault}")
+        if faulty > _FAULTS_SHOWN:
+            told.append(f"  and {faulty - _FAULTS_SHOWN:,} more lines")
+        if faulty:
+            raise wrong_usage("\n".join(told))
         file.seek(0)
         return count
 

@@ -123,6 +123,13 @@ class GatewaySettings(BaseSettings):
     def _blank_is_none(cls, value: object) -> object:
         return None if value == "" else value
 
+    @field_validator("producers_file", mode="before")
+    @classmethod
+    def _names_a_file(cls, value: object) -> object:
+        if value == "":
+            raise ValueError("must name a file")
+        return value
+
     @field_validator("broker_url")
     @classmethod
     def _known_broker(cls, value: SecretStr) -> SecretStr:
@@ -143,9 +150,11 @@ class GatewaySettings(BaseSettings):
         if not value.get_secret_value().startswith(("postgresql://", "postgresql+psycopg://")):
             raise ValueError("must begin with postgresql+psycopg://")
         try:
-            make_url(value.get_secret_value())
+            host = make_url(value.get_secret_value()).host or ""
         except (ArgumentError, ValueError):
-            raise ValueError(f"is not a URL that can be read: {_ENCODE}") from None
+            host = "@"
+        if "@" in host or not _is_readable(value.get_secret_value()):
+            raise ValueError(f"is not a URL that can be read: {_ENCODE}")
         return value
 
     @property

@@ -273,6 +273,16 @@ def test_a_word_that_no_audit_record_has_is_refused(
     assert told in " ".join(result.stderr.replace("│", " ").split())
 
 
+@pytest.mark.parametrize(
+    "listing", [("incidents", "list", "--client"), ("audit", "list", "--source")], ids=" ".join
+)
+def test_what_is_not_utf_8_is_refused(listing: tuple[str, ...], eventful: Installation) -> None:
+    """PostgreSQL has no such text; exit code 2, without a traceback."""
+    result = andon(*listing, "\udcff", env=eventful.environment())
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr == "An argument is not UTF-8.\n"
+
+
 def test_a_client_that_does_not_exist_is_said(eventful: Installation) -> None:
     """An id with a slip in it is told from a client without incidents."""
     environment = eventful.environment()

@@ -289,3 +289,13 @@ def test_what_cannot_be_imported_is_said(report: Report) -> None:
         assert ended.code == 2, (words, ended)
         assert words in ended.stderr
     assert count(report.installation, "requests") == 0
+
+
+def test_results_that_cannot_be_written_keep_the_import_from_beginning(report: Report) -> None:
+    """What became of the rows would be lost; exit code 2, and nothing is published."""
+    (report.directory / "folder").mkdir()
+    for place in ("folder", "nowhere/results.csv", report.mapping.name):
+        ended = report.run(fault("T1"), more=("--results", place))
+        assert (ended.code, ended.stdout) == (2, "")
+        assert "Traceback" not in ended.stderr
+    assert count(report.installation, "requests") == 0

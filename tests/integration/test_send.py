@@ -293,3 +293,11 @@ def test_an_example_sends_nothing_and_says_so(
     assert (sent.code, sent.stdout) == (2, "")
     assert "andon send --example report_incident > FILE" in sent.stderr
     assert broker.xlen(StreamNames().intake()) == 0
+
+
+def test_of_very_many_faulty_lines_a_hundred_are_named(installation: Installation) -> None:
+    """And how many more there are: a wrong file is no flood."""
+    sent = send(installation, "-", lines=b"[1]\n" * 1_234)
+    assert sent.code == 2
+    assert len(sent.stderr.splitlines()) == 102
+    assert sent.stderr.splitlines()[-1].strip() == "and 1,134 more lines"

@@ -13,6 +13,7 @@ from sqlalchemy.exc import ArgumentError
 
 from console.failures import failures_explained
 from tests.support.command import andon
+from tests.support.shell import andon as in_shell
 
 PASSWORD = "never-to-be-shown"
 UNREACHABLE = {
@@ -79,6 +80,13 @@ def test_missing_settings_are_all_named(
         ("incidents", "show", "one"),
         ("incidents", "list", "--limit", "0"),
         ("incidents", "list", "--status", "shut"),
+        ("incidents", "list", "--limit", str(2**63)),
+        ("audit", "list", "--outcome", "don"),
+        ("audit", "list", "--subject", "17"),
+        ("send", "--example", "report_incident", "requests.jsonl"),
+        ("gateway", "check-mapping", "/nowhere/at/all"),
+        ("contract", "--out", "/dev/null"),
+        ("producers", "add", "new", "--any-procedure", "--user", "two words"),
         ("halts", "list", "--reason", "no_such_reason"),
         ("halts", "list", "--state", "gone"),
         ("directory", "load", "/nowhere/at/all"),
@@ -108,6 +116,27 @@ def test_the_process_ends_with_the_exit_code_and_without_a_traceback(tmp_path: P
     assert ended.returncode == 3
     assert ended.stderr.startswith("PostgreSQL does not answer at ")
     assert ended.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("up", "--dir", "a-file"),
+        ("demo", "--keep", "a-file"),
+        ("demo", "--svg", "nowhere/picture.svg"),
+        ("demo", "--svg", "."),
+    ],
+    ids=" ".join,
+)
+def test_a_place_that_cannot_be_used_is_said_and_nothing_is_started(
+    command: tuple[str, ...], tmp_path: Path
+) -> None:
+    """One sentence, exit code 2, and no traceback."""
+    (tmp_path / "a-file").touch()
+    ended = in_shell(*command, settings={}, directory=tmp_path)
+    assert ended.code == 2
+    assert ended.stderr.count("\n") == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["a-file"]
 
 
 @pytest.mark.parametrize(

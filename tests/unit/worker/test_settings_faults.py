@@ -105,6 +105,45 @@ def test_a_broker_s_url_that_misleads_is_refused(
     assert "SEC" not in said
 
 
+@pytest.mark.parametrize(
+    "url", ["postgresql://u:SEC/RET@h/d", "postgresql://u:12@SECRET@h/d", "postgresql://u:?SEC@h/d"]
+)
+def test_a_database_s_url_that_misleads_is_refused(
+    environment: pytest.MonkeyPatch, tmp_path: Path, url: str
+) -> None:
+    """Else a part of the password would be looked up as a host, and told when there is none."""
+    environment.setenv("ANDON_DATABASE_URL", url)
+    said = faults(tmp_path)
+    assert "ANDON_DATABASE_URL: is not a URL that can be read: percent-encode" in said
+    assert "SEC" not in said
+
+
+def test_an_empty_registry_s_path_is_no_path(
+    environment: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """It does not mean the working directory."""
+    environment.setenv("ANDON_PRODUCERS_FILE", "")
+    assert "ANDON_PRODUCERS_FILE: must name a file" in faults(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        ("BATCH_SIZE", "many", "must be a whole number"),
+        ("GATEWAY_PORT", "99999", "must be at most 65535"),
+        ("LOG_JSON", "perhaps", "must be true or false"),
+        ("LOG_LEVEL", "loud", "must be 'debug', 'info', 'warning' or 'error'"),
+        ("CLAIM_IDLE", "0", "must be at least 1 second"),
+    ],
+)
+def test_a_setting_s_fault_is_told_in_plain_words(
+    environment: pytest.MonkeyPatch, tmp_path: Path, name: str, value: str, told: str
+) -> None:
+    """What it must be, with the name of its variable."""
+    environment.setenv(f"ANDON_{name}", value)
+    assert f"ANDON_{name}: {told}\n" in f"{faults(tmp_path)}\n"
+
+
 def test_an_empty_owner_s_url_is_none(environment: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """So that a process can be kept from what its settings file says."""
     environment.setenv("ANDON_OWNER_DATABASE_URL", "")
