@@ -153,7 +153,7 @@ _WORDINGS: Mapping[str, str] = {
     "int_parsing_size": "must be a smaller number",
     **dict.fromkeys(("float_type", "float_parsing"), "must be a number"),
     **dict.fromkeys(("datetime_type", "datetime_parsing"), "must be a moment"),
-    **dict.fromkeys(("model_type", "dict_type"), "must be an object"),
+    **dict.fromkeys(("model_type", "dict_type"), "must be a JSON object"),
     **dict.fromkeys(("list_type", "tuple_type", "frozen_set_type"), "must be a list"),
 }
 """What is said of a fault that pydantic tells in Python's words."""

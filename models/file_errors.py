@@ -13,7 +13,7 @@ from models.errors import json_path, wording
 from policy.halts import InputError
 
 _IN_TOML = {
-    "must be an object": "must be a table",
+    "must be a JSON object": "must be a table",
     "is not an input of this procedure": "is not known here",
 }
 _MUST_BE = "must be "

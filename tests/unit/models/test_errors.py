@@ -103,7 +103,7 @@ def test_a_path_that_is_cut_says_so_and_stays() -> None:
             {"impact_level": "must be 'low', 'medium', 'high' or 'critical'"},
         ),
         ({"client_id": "a b"}, {"client_id": "must be 1 to 64 of A-Z a-z 0-9 . _ : -"}),
-        ({"severity_flags": "P1"}, {"severity_flags": "must be an object"}),
+        ({"severity_flags": "P1"}, {"severity_flags": "must be a JSON object"}),
         (
             {"severity_flags": {"p1_outage_no_workaround": "yes"}},
             {"severity_flags.p1_outage_no_workaround": "must be true or false"},
