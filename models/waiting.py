@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from sqlalchemy import Connection, text
 
@@ -89,47 +90,102 @@ def write_waiting(connection: Connection, rows: Iterable[NewWaiting]) -> None:
     )
 
 
-_MARK_ALONE = text("""
-    UPDATE waiting SET alone_since = :now
-    WHERE alone_since IS NULL AND received_at < COALESCE(:oldest, 'infinity'::timestamptz)
+class Part(NamedTuple):
+    """Some of what waits: the requests after one identity up to another, which belongs to them."""
+
+    after: Identity
+    last: Identity
+    size: int
+
+
+BEGINNING = Identity("", "")
+"""Before all identities."""
+
+_PART = text("""
+    SELECT source, request_id, number FROM (
+        SELECT source, request_id, row_number() OVER (ORDER BY source, request_id) AS number
+        FROM waiting WHERE (source, request_id) > (:source, :request_id)
+        ORDER BY source, request_id LIMIT :at_most) AS part
+    ORDER BY number DESC LIMIT 1
 """)
 
 
-def mark_alone(connection: Connection, *, oldest_undecided: datetime | None, now: datetime) -> None:
+def next_part(connection: Connection, after: Identity, *, at_most: int) -> Part | None:
+    """The next *at_most* waiting requests after an identity (primary key); None: there are none."""
+    values = {"source": after.source, "request_id": after.id, "at_most": at_most}
+    last = connection.execute(_PART, values).one_or_none()
+    return None if last is None else Part(after, Identity(last[0], last[1]), last[2])
+
+
+# By the primary key, however many wait.
+_IN_PART = """
+    (w.source, w.request_id) > (:after_source, :after_id)
+    AND (w.source, w.request_id) <= (:last_source, :last_id)
+"""
+
+
+def _bounds(part: Part) -> dict[str, str]:
+    (after_source, after_id), (last_source, last_id) = part.after, part.last
+    return {
+        "after_source": after_source,
+        "after_id": after_id,
+        "last_source": last_source,
+        "last_id": last_id,
+    }
+
+
+_MARK_ALONE = text(f"""
+    UPDATE waiting AS w SET alone_since = :now
+    WHERE {_IN_PART}
+      AND w.alone_since IS NULL AND w.received_at < COALESCE(:oldest, 'infinity'::timestamptz)
+""")
+
+
+def mark_alone(
+    connection: Connection, part: Part, *, oldest_undecided: datetime | None, now: datetime
+) -> None:
     """Note since when everything accepted before a waiting request has been decided.
 
     Args:
         connection: inside a transaction.
+        part: the requests that are looked at.
         oldest_undecided: when the oldest entry still in the intake was accepted; None when
             the intake is empty.
         now: the time to note.
     """
-    connection.execute(_MARK_ALONE, {"oldest": oldest_undecided, "now": now})
+    values = {"oldest": oldest_undecided, "now": now}
+    connection.execute(_MARK_ALONE, values | _bounds(part))
 
 
-_UNMARKED = text("SELECT EXISTS (SELECT FROM waiting WHERE alone_since IS NULL)")
+_UNMARKED = text(f"""
+    SELECT EXISTS (SELECT FROM waiting AS w WHERE {_IN_PART} AND w.alone_since IS NULL)
+""")
 
 
-def any_unmarked(connection: Connection) -> bool:
+def any_unmarked(connection: Connection, part: Part) -> bool:
     """Whether a request waits that :func:`mark_alone` has not marked yet."""
-    return bool(connection.execute(_UNMARKED).scalar_one())
+    return bool(connection.execute(_UNMARKED, _bounds(part)).scalar_one())
 
 
-_RIPE = text("""
+_RIPE = text(f"""
     SELECT w.entry, w.door, w.event, w.key_id, w.signature, w.received_at,
            w.alone_since <= :alone_before AS last_look
     FROM waiting AS w
-    WHERE w.alone_since <= :alone_before
-       OR EXISTS (SELECT FROM requests AS r
-                  WHERE (r.source, r.request_id) = (w.report_source, w.report_id))
+    WHERE {_IN_PART}
+      AND (w.alone_since <= :alone_before
+           OR EXISTS (SELECT FROM requests AS r
+                      WHERE (r.source, r.request_id) = (w.report_source, w.report_id)))
     ORDER BY w.received_at, w.source, w.request_id
     LIMIT :limit
 """)
 
 
-def read_ripe(connection: Connection, *, alone_before: datetime, limit: int) -> list[Delivery]:
+def read_ripe(
+    connection: Connection, part: Part, *, alone_before: datetime, limit: int
+) -> list[Delivery]:
     """Up to *limit* requests that can be decided now: their report is known, or time is up."""
-    found = connection.execute(_RIPE, {"alone_before": alone_before, "limit": limit})
+    values = {"alone_before": alone_before, "limit": limit}
+    found = connection.execute(_RIPE, values | _bounds(part))
     return [
         Delivery(
             entry=entry,

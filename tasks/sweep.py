@@ -3,24 +3,28 @@
 Any number of sweepers may run at once; what one holds, the others leave alone.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from models.outbox import delete_outbox, take_outbox
-from models.waiting import any_unmarked, mark_alone, read_ripe
+from models.outcomes import Identity
+from models.waiting import BEGINNING, Part, any_unmarked, mark_alone, next_part, read_ripe
 from tasks.faults import as_outage
 from tasks.intake import Intake
 from tasks.pipeline import Pipeline
 
 _PUBLISHED_AT_ONCE = 500
+_LOOKED_AT_ONCE = 20_000
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Sweep:
-    """Looks after what waits."""
+    """Looks after what waits: at all of it each time, and where that is much, at the next part."""
 
     intake: Intake
     pipeline: Pipeline
     batch_size: int
+    looked_at_once: int = _LOOKED_AT_ONCE
+    _after: Identity = field(default=BEGINNING, init=False)
 
     def run(self) -> None:
         """Decide what can be decided by now, and publish what is in the outbox.
@@ -29,33 +33,46 @@ class Sweep:
             Outage: the infrastructure is at fault; the rest is left to the next sweep.
         """
         try:
-            self._mark()
-            while self._decide_some():
-                pass
+            part = self._next_part()
+            if part is not None:
+                self._mark(part)
+                while self._decide_some(part):
+                    pass
             while self._publish_some():
                 pass
         except Exception as error:
             raise as_outage(error) from error
 
-    def _mark(self) -> None:
+    def _next_part(self) -> Part | None:
+        """What to look at now, after what was looked at last; after the end from the beginning."""
+        with self.pipeline.engine.begin() as connection:
+            part = next_part(connection, self._after, at_most=self.looked_at_once)
+        self._after = BEGINNING
+        if part is not None and part.size == self.looked_at_once:
+            self._after = part.last
+        return part
+
+    def _mark(self, part: Part) -> None:
         """From when on there is nothing left to wait for but what was accepted later."""
         with self.pipeline.engine.begin() as connection:
-            if not any_unmarked(connection):
+            if not any_unmarked(connection, part):
                 return
         oldest = self.intake.oldest_undecided()
         with self.pipeline.engine.begin() as connection:
-            mark_alone(connection, oldest_undecided=oldest, now=self.pipeline.means.clock())
+            now = self.pipeline.means.clock()
+            mark_alone(connection, part, oldest_undecided=oldest, now=now)
 
-    def _decide_some(self) -> bool:
+    def _decide_some(self, part: Part) -> bool:
         """Decide one batch; whether it was full and got anywhere, so that there may be more."""
         means = self.pipeline.means
         with self.pipeline.engine.begin() as connection:
             ripe = read_ripe(
                 connection,
+                part,
                 alone_before=means.clock() - means.rules.patience,
                 limit=self.batch_size,
             )
-        verdicts = [verdict for part in self.pipeline.process(ripe) for verdict in part]
+        verdicts = [verdict for some in self.pipeline.process(ripe) for verdict in some]
         decided = any(verdict.is_new for verdict in verdicts)
         return decided and len(ripe) == self.batch_size
 

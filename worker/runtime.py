@@ -94,8 +94,12 @@ class Runtime:
         """Look after what waits; in an outage, wait instead."""
         self._braked(self._sweep)
 
+    @cached_property
+    def _sweeper(self) -> Sweep:
+        return Sweep(self.intake, self.pipeline, self._settings.batch_size)
+
     def _sweep(self) -> bool:
-        Sweep(self.intake, self.pipeline, self._settings.batch_size).run()
+        self._sweeper.run()
         return True
 
     def tidy(self) -> None:

@@ -10,10 +10,10 @@ import tasks.pipeline
 from models.database import connect
 from models.deliveries import Delivery
 from models.replays import discard_halts, lock_halted
-from models.waiting import read_ripe
 from tasks.pipeline import Pipeline
 from tests.support.installation import REGISTRY, Installation
 from tests.support.requests import KEY_ID, delivery, event, report, update
+from tests.support.sweeping import ripe
 
 HALTS = "SELECT state, reason, entry FROM halts ORDER BY halt_id"
 LEDGER = "SELECT request_id, halted, entry FROM requests ORDER BY request_id"
@@ -45,9 +45,7 @@ def follow_up(id: str, entry: str) -> Delivery:
 
 def sweep(installation: Installation) -> None:
     """Decide what can be decided by now."""
-    with installation.pipeline.engine.begin() as connection:
-        ripe = read_ripe(connection, alone_before=datetime(2000, 1, 1, tzinfo=UTC), limit=300)
-    installation.process(*ripe)
+    installation.process(*ripe(installation, alone_before=datetime(2000, 1, 1, tzinfo=UTC)))
 
 
 def test_what_was_done_stays_done_when_its_key_is_revoked(installation: Installation) -> None:

@@ -5,10 +5,9 @@ from typing import Any
 
 from sqlalchemy import create_engine, text
 
-from models.deliveries import Delivery
-from models.waiting import read_ripe
 from tests.support.installation import REGISTRY, Installation
 from tests.support.requests import KEY_ID, SECRET, delivery, event, report, update
+from tests.support.sweeping import ripe
 
 _FORGED = text("""
     INSERT INTO waiting (source, request_id, body_hash, entry, door, event, key_id, signature,
@@ -24,12 +23,6 @@ def follow_up(report_id: str) -> bytes:
     return event("update_incident", update(**reference), id="follow-up")
 
 
-def ripe(installation: Installation) -> list[Delivery]:
-    """What a sweeper would take now."""
-    with installation.superuser.begin() as connection:
-        return read_ripe(connection, alone_before=datetime.now(UTC), limit=10)
-
-
 def test_a_revoked_key_acts_no_longer(installation: Installation) -> None:
     """What waits under it halts as unauthenticated, and leaves its identity to the next one."""
     waits = delivery(follow_up("r1"))
@@ -39,7 +32,7 @@ def test_a_revoked_key_acts_no_longer(installation: Installation) -> None:
     registry.write_text(REGISTRY.replace(f'"{KEY_ID}"', '"monitor-new"'))
     opens = delivery(event("report_incident", report(), id="r1"))._replace(key_id="monitor-new")
     installation.process(opens)
-    installation.process(*ripe(installation))
+    installation.process(*ripe(installation, alone_before=datetime.now(UTC)))
     assert installation.rows("SELECT reason, source, entry FROM halts") == [
         ("unauthenticated", None, waits.entry)
     ]
@@ -65,7 +58,7 @@ def test_a_row_that_nobody_signed_is_no_request(installation: Installation) -> N
                     "signature": SECRET.hex(),
                 },
             )
-        installation.process(*ripe(installation))
+        installation.process(*ripe(installation, alone_before=datetime.now(UTC)))
         assert installation.rows("SELECT FROM waiting") == []
         installation.execute("UPDATE halts SET entry = entry || 'x'")
     engine.dispose()
