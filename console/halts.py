@@ -78,15 +78,19 @@ _FIELDS = (
 )
 def list_all(
     state: Annotated[HaltState | None, typer.Option(help="Only in this state.")] = None,
-    reason: Annotated[str | None, typer.Option(help="Only for this reason code.")] = None,
-    source: Annotated[str | None, typer.Option(help="Only requests of this source.")] = None,
+    reason: Annotated[
+        str | None, typer.Option(metavar="CODE", help="Only for this reason code.")
+    ] = None,
+    source: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Only requests of this source.")
+    ] = None,
     limit: Limit = 50,
     as_json: AsJsonLines = False,
 ) -> None:
     """List halts, the newest first."""
     code = None if reason is None else known_reason(reason)
     with reading() as connection:
-        found, total = list_halts(connection, state=state, reason=code, source=source, limit=limit)
+        found, more = list_halts(connection, state=state, reason=code, source=source, limit=limit)
     if as_json:
         print_lines(found)
     else:
@@ -94,7 +98,7 @@ def list_all(
             each["request"] = "/".join(filter(None, (each["source"], each["request_id"])))
         nothing = _nothing(state, filtered=code is not None or source is not None)
         screen().print(listing("Halts", _COLUMNS, found, nothing=nothing))
-    tell_rest(len(found), total)
+    tell_rest(len(found), more=more)
 
 
 def _nothing(state: HaltState | None, *, filtered: bool) -> str:

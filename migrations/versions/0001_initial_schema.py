@@ -69,6 +69,19 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("chain", "sequence", "at", name=op.f("audit_records_pkey")),
         postgresql_partition_by="RANGE (at)",
     )
+    op.create_index(
+        op.f("audit_records_at_subject_source_outcome_idx"),
+        "audit_records",
+        ["at", "subject", "source", "outcome"],
+        unique=False,
+        postgresql_using="brin",
+        postgresql_ops={
+            "subject": "text_bloom_ops(false_positive_rate=0.005)",
+            "source": "text_bloom_ops(n_distinct_per_range=64)",
+            "outcome": "text_bloom_ops(n_distinct_per_range=16)",
+        },
+        postgresql_with={"autosummarize": "on"},
+    )
     op.create_table(
         "duplicates",
         sa.Column("entry", sa.Text(), nullable=False),
@@ -203,6 +216,8 @@ def upgrade() -> None:
         sa.UniqueConstraint("entry", name=op.f("halts_entry_key")),
     )
     op.create_index(op.f("halts_state_halt_id_idx"), "halts", ["state", "halt_id"], unique=False)
+    op.create_index(op.f("halts_reason_halt_id_idx"), "halts", ["reason", "halt_id"], unique=False)
+    op.create_index(op.f("halts_source_halt_id_idx"), "halts", ["source", "halt_id"], unique=False)
     op.create_index(
         "halts_settled_at_idx",
         "halts",
@@ -285,6 +300,30 @@ def upgrade() -> None:
             "resolution_timestamp >= detection_timestamp", name=op.f("incidents_resolution_check")
         ),
         sa.PrimaryKeyConstraint("incident_id", name=op.f("incidents_pkey")),
+    )
+    # Room in each page for its incidents' next versions, which then need no new index entries.
+    op.execute("ALTER TABLE incidents SET (fillfactor = 90)")
+    op.create_index(
+        op.f("incidents_client_id_incident_id_idx"),
+        "incidents",
+        ["client_id", "incident_id"],
+        unique=False,
+    )
+    op.create_index(
+        "incidents_unclosed_idx",
+        "incidents",
+        ["status", "incident_id"],
+        unique=False,
+        postgresql_where=sa.text("status <> 'closed'"),
+    )
+    op.create_index(
+        op.f("incidents_severity_idx"),
+        "incidents",
+        ["severity"],
+        unique=False,
+        postgresql_using="brin",
+        postgresql_ops={"severity": "text_bloom_ops(n_distinct_per_range=16)"},
+        postgresql_with={"autosummarize": "on"},
     )
     op.create_table(
         "outbox",
@@ -552,10 +591,15 @@ def downgrade() -> None:
     op.drop_index(op.f("requests_decided_at_idx"), table_name="requests")
     op.drop_table("requests")
     op.drop_table("outbox")
+    op.drop_index(op.f("incidents_severity_idx"), table_name="incidents")
+    op.drop_index("incidents_unclosed_idx", table_name="incidents")
+    op.drop_index(op.f("incidents_client_id_incident_id_idx"), table_name="incidents")
     op.drop_table("incidents")
     op.drop_index(op.f("incident_updates_incident_id_update_id_idx"), table_name="incident_updates")
     op.drop_table("incident_updates")
     op.drop_index("halts_settled_at_idx", table_name="halts")
+    op.drop_index(op.f("halts_source_halt_id_idx"), table_name="halts")
+    op.drop_index(op.f("halts_reason_halt_id_idx"), table_name="halts")
     op.drop_index(op.f("halts_state_halt_id_idx"), table_name="halts")
     op.drop_table("halts")
     op.drop_index(op.f("escalations_incident_id_idx"), table_name="escalations")
