@@ -55,6 +55,7 @@ bench: $(INSTALLED) ## Measure throughput, latency, growth and memory, beside Ce
 	@$(BIN)/python -m benchmarks $(ARGS)
 
 # make faults REQUESTS=100000 SEED=7 ENGINE=redis; ENGINE may be both, FAULTS=200 sets how many there are at least.
+# 20,000 take about two minutes. For RabbitMQ, name one in ANDON_TEST_AMQP_URL.
 REQUESTS ?= 20000
 ENGINE ?= redis
 
@@ -62,11 +63,12 @@ faults: $(INSTALLED) ## Kill, stop, cut and stall everything under load, then ac
 	@$(BIN)/python -m tests.acceptance.faults --requests $(REQUESTS) --engine $(ENGINE) \
 		$(if $(SEED),--seed $(SEED)) $(if $(FAULTS),--faults $(FAULTS)) $(ARGS)
 
-# make outage SECONDS=60
+# make outage SECONDS=60, for a minute each
 SECONDS ?= 600
 
 outage: $(INSTALLED) ## Have PostgreSQL, then Redis away for ten minutes under load, and account for every request
-	@ANDON_TEST_OUTAGE_SECONDS=$(SECONDS) $(BIN)/pytest --capture=no -k long tests/acceptance/test_outages.py
+	@echo "PostgreSQL is away for $(SECONDS) s, then Redis; with ANDON_TEST_AMQP_URL, PostgreSQL from a worker on RabbitMQ too."
+	@ANDON_TEST_OUTAGE_SECONDS=$(SECONDS) $(BIN)/pytest --capture=no --verbose -k long tests/acceptance/test_outages.py
 
 mutation: $(INSTALLED) ## Change the policy's code in every way and see that a test notices
 	@$(BIN)/mutmut run

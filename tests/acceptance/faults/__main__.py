@@ -35,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     seed = secrets.randbelow(2**31) if asked.seed is None else asked.seed
     engines = list(ENGINES) if asked.engine == "both" else [asked.engine]
     if "rabbitmq" in engines and not os.environ.get(VARIABLE):
-        parser.error(f"{VARIABLE} names no RabbitMQ")
+        parser.error(f"a run brings no RabbitMQ along: name one in {VARIABLE} (amqp://…)")
     faults = asked.faults or max(20, asked.requests // _REQUESTS_A_FAULT)
     run = Run(
         seed,
@@ -53,11 +53,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m tests.acceptance.faults", description=__doc__)
-    parser.add_argument("--requests", type=int, default=20_000)
-    parser.add_argument("--faults", type=int, help="how many; a number that suits the requests")
-    parser.add_argument("--seed", type=int, help="a random one")
-    parser.add_argument("--engine", choices=(*ENGINES, "both"), default="redis")
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.acceptance.faults",
+        description="Publish, do harm meanwhile, and account for every request in the end.",
+        epilog="Exit 1 if anything is not as it must be; the run's directory is kept then.",
+    )
+    number = {"type": int, "metavar": "N"}
+    parser.add_argument("--requests", **number, default=20_000, help="20000 take about 2 minutes")
+    parser.add_argument("--faults", **number, help="at least; one for 150 requests, or 20")
+    parser.add_argument("--seed", **number, help="of the traffic and the faults; a random one")
+    parser.add_argument(
+        "--engine",
+        choices=(*ENGINES, "both"),
+        default="redis",
+        help=f"redis; RabbitMQ is the one that {VARIABLE} names",
+    )
     parser.add_argument(
         "--only",
         nargs="+",
@@ -125,8 +135,8 @@ def _print(engine: str, run: Run, result: Result, *, as_json: bool) -> None:
         console.print(str(finding), style="red", markup=False)
     if (more := len(account.findings) - _SHOWN) > 0:
         console.print(f"… {more} more", style="red")
-    if account.findings:
-        console.print(f"✗ {len(account.findings)} findings", style="bold red")
+    if found := len(account.findings):
+        console.print(f"✗ {found} {'finding' if found == 1 else 'findings'}", style="bold red")
     else:
         console.print("✓ nothing lost, nothing doubled, everything accounted for", style="green")
 
