@@ -101,8 +101,17 @@ def test_a_bad_argument_is_told_in_plain_words(arguments: tuple[str, ...], told:
     assert told in shown
 
 
-def test_a_flag_is_shown_to_take_no_value() -> None:
-    """Only options that take one have a word behind their name."""
-    shown = andon("send", "--help").stdout
-    assert "bool" not in shown
+@pytest.mark.parametrize("command", [(), *_commands(_root())], ids=" ".join)
+def test_help_speaks_of_no_types_of_python(command: tuple[str, ...]) -> None:
+    """A flag has no word behind its name; what an option takes is named, or all its words are."""
+    shown = andon(*command, "--help").stdout
+    options = shown.partition("─ Options ─")[2]
+    assert [
+        name for name in ("<bool>", "<str>", "<path>", "<int", "<float") if name in options
+    ] == []
+
+
+def test_an_argument_is_called_as_the_texts_call_it() -> None:
+    """In capitals."""
+    assert "[FILE]" in andon("send", "--help").stdout
     assert "{HALT_ID}" in andon("halts", "show", "--help").stdout
