@@ -70,7 +70,12 @@ class Drain:
                 pausing = self.stopping() or time.monotonic() >= until
                 self._withdraw_runs()
                 read = self.intake.rest if pausing else self.intake.receive
-                deliveries = read(self.batch_size)
+                # What is put off for long may be given out again, to this very process.
+                deliveries = [
+                    delivery
+                    for delivery in read(self.batch_size)
+                    if delivery.entry not in self._in_hand
+                ]
                 if not deliveries and not self._sieve:
                     return pausing
                 self._run_batch(deliveries)
@@ -98,7 +103,7 @@ class Drain:
             done, [verdict.outcome for verdict in verdicts if verdict.outcome is not None]
         )
         for delivery in done:
-            self._in_hand.pop(delivery.entry, None)  # taken over from itself, it is here twice
+            del self._in_hand[delivery.entry]
         self.decided += len(verdicts)
         self.halted += sum(verdict.halt_id is not None for verdict in verdicts)
 

@@ -1,7 +1,7 @@
 """Putting off: what another process has in hand too is run once that one is done with it."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -16,10 +16,19 @@ LONGEST = 1.0
 """Seconds for which an entry is put off at most, whoever has it in hand: all is run in the end."""
 
 
-class _PutOff(NamedTuple):
+class _Marked(NamedTuple):
+    """A delivery, the mark of its event, and until when it may be put off."""
+
     delivery: Delivery
     mark: int
     until: float
+
+    def is_for_later(self, others: Container[int], now: float) -> bool:
+        """Whether it is put off, where *others* are the marks of what other processes have.
+
+        One that was delivered before is not: whoever had it is most likely gone.
+        """
+        return self.mark in others and self.delivery.deliveries == 1 and now < self.until
 
 
 @dataclass(slots=True)
@@ -32,7 +41,7 @@ class Sieve:
 
     engine: Engine
     runner: str
-    _kept: list[_PutOff] = field(default_factory=list, init=False)
+    _kept: list[_Marked] = field(default_factory=list, init=False)
 
     def __bool__(self) -> bool:
         """Whether anything is kept back."""
@@ -44,16 +53,13 @@ class Sieve:
         if len(deliveries) < WORTH_TELLING:
             return [*(each.delivery for each in kept), *deliveries]
         now = time.monotonic()
-        marked = [_PutOff(each, mark_of(each.event), now + LONGEST) for each in deliveries]
+        marked = [_Marked(each, mark_of(each.event), now + LONGEST) for each in deliveries]
         with self.engine.begin() as connection:
             others = tell_in_hand(connection, self.runner, (each.mark for each in marked))
-        to_run = []
+        to_run: list[_Marked] = []
         for each in (*kept, *marked):
-            if each.mark in others and now < each.until:
-                self._kept.append(each)
-            else:
-                to_run.append(each.delivery)
-        return to_run
+            (self._kept if each.is_for_later(others, now) else to_run).append(each)
+        return [each.delivery for each in to_run]
 
     def forget(self) -> None:
         """Keep nothing back any more: it has been handed back."""

@@ -118,6 +118,28 @@ def test_nothing_is_put_off_for_ever(
     assert sieve.sift(_deliveries("1-"))[0] is batch[0]
 
 
+def test_what_is_put_off_and_given_out_again_is_run_once(
+    installation: Installation, intake: RedisIntake
+) -> None:
+    """However soon the intake takes it for abandoned, it has one end and one record of that."""
+    _tell(installation, EVENTS[10:12])
+    impatient = RedisIntake(
+        intake.client, intake.names, timedelta(milliseconds=1), intake.outcomes_kept
+    )
+    assert _drain(installation, impatient).run() is False
+    records = installation.rows("SELECT entry, outcome FROM audit_records")
+    assert len({row.entry for row in records}) == len(records) == WORTH_TELLING
+    assert {row.outcome for row in records} == {"done"}
+
+
+def test_what_was_delivered_before_is_not_put_off(installation: Installation) -> None:
+    """Whoever had it in hand is most likely gone, and says so for a while still."""
+    sieve = Sieve(installation.pipeline.engine, "one")
+    batch = [delivery._replace(deliveries=2) for delivery in _deliveries("0-")]
+    _tell(installation, [delivery.event for delivery in batch])
+    assert sieve.sift(batch) == batch
+
+
 def test_what_others_had_in_hand_long_ago_is_not_put_off(
     installation: Installation, intake: RedisIntake, batches: list[list[bytes]]
 ) -> None:
