@@ -11,6 +11,7 @@ from console.accounts import Account, Reading, account_of, observer
 from console.failures import ExitCode
 from console.output import AsJson, notices, print_document, screen, table
 from migrations.runner import head_revision
+from models.audit_partitions import COUNTED, PartitionsAhead
 from models.figures import Figures
 from models.registry import KEPT_IN_FORCE, registry_fault
 from worker.engines import engine_name
@@ -72,6 +73,7 @@ def _document(
         "halts": figures and {"open": figures.open_halts, "replaying": figures.replaying},
         "tallies": figures
         and {str(door): asdict(tally) for door, tally in figures.tallies.items()},
+        "audit": figures and asdict(figures.audit),
         "account": account
         and {**asdict(account), "missing": account.missing, "holds": account.holds},
     }
@@ -121,6 +123,25 @@ def _show_figures(console: Console, figures: Figures, revision: str | None) -> N
         console.print(f"Halts being replayed: {figures.replaying:,}")
     if figures.unpublished:
         console.print(f"Outcomes still to be published: {figures.unpublished:,}")
+    _show_audit(console, figures.audit)
+
+
+def _show_audit(console: Console, audit: PartitionsAhead) -> None:
+    if audit.made_until is None:
+        console.print(
+            "The audit has no partition for this month: `andon migrate` makes those ahead, and so"
+            " do the schedules.",
+            style="yellow",
+        )
+    else:
+        console.print(f"The audit's partitions are made until {audit.made_until}.")
+    if audit.in_default:
+        many = "10,000 or more" if audit.in_default == COUNTED else f"{audit.in_default:,}"
+        console.print(
+            f"Audit records in the default partition: {many}. A clock was off, or nobody made the"
+            " partition of their month.",
+            style="yellow",
+        )
 
 
 def verdict(account: Account) -> Text:

@@ -4,8 +4,8 @@ A month is dropped whole, and each chain gets an anchor where it begins from the
 dropped that does not verify: an anchor would make good whatever somebody did before it.
 """
 
-import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -13,14 +13,11 @@ from sqlalchemy import Connection, Engine, text
 
 from models.audit import AuditEntry, AuditError, AuditKeys, write_audit
 from models.audit_anchors import write_anchor
+from models.audit_partitions import month_of, partition_names
 from models.audit_verify import Progress, verify_audit
 from policy.vocabulary import AuditAction
 
-_NAME = re.compile(r"audit_records_(\d{4})_(\d\d)")
 _DEFAULT = "audit_records_default"
-_PARTITIONS = text("""
-    SELECT relid::regclass::text FROM pg_partition_tree('audit_records') WHERE isleaf ORDER BY 1
-""")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +31,7 @@ class DroppedMonth:
 def old_months(connection: Connection, *, now: datetime, months: int) -> list[str]:
     """The partitions of all months but this one and the *months* before it, the oldest first."""
     cutoff = _cutoff(now, months)
-    return [name for name in _leaves(connection) if (_month(name) or cutoff) < cutoff]
+    return [name for name in partition_names(connection) if (month_of(name) or cutoff) < cutoff]
 
 
 def prune_audit(
@@ -58,8 +55,36 @@ def prune_audit(
         progress: called while the audit is verified.
 
     Raises:
-        AuditError: the audit does not verify. Nothing is dropped then.
+        AuditError: the audit does not verify, or somebody prunes it already. Nothing is dropped
+            then.
     """
+    with _alone(engine):
+        return _prune(engine, keys, now, months, progress)
+
+
+_TAKE_TURN = text("SELECT pg_try_advisory_lock(hashtext('andon audit prune'))")
+_END_TURN = text("SELECT pg_advisory_unlock(hashtext('andon audit prune'))")
+
+
+@contextmanager
+def _alone(engine: Engine) -> Iterator[None]:
+    """Let nobody else prune meanwhile: what one drops, the other would miss in its verification.
+
+    The lock is the session's, and goes with it if this process is killed.
+    """
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as session:
+        session.detach()
+        if not session.execute(_TAKE_TURN).scalar_one():
+            raise AuditError("Another `andon audit prune` is under way: this one dropped nothing.")
+        try:
+            yield
+        finally:
+            session.execute(_END_TURN)  # its end may take a moment to be noticed
+
+
+def _prune(
+    engine: Engine, keys: AuditKeys, now: datetime, months: int, progress: Progress
+) -> list[DroppedMonth]:
     with engine.connect() as connection:
         old = old_months(connection, now=now, months=months)
     if not old:
@@ -82,16 +107,6 @@ def prune_audit(
     return dropped
 
 
-def _leaves(connection: Connection) -> list[str]:
-    return list(connection.execute(_PARTITIONS).scalars())
-
-
-def _month(partition: str) -> datetime | None:
-    """The first moment of a partition's month; None for the default one."""
-    match = _NAME.fullmatch(partition)
-    return None if match is None else datetime(int(match[1]), int(match[2]), 1, tzinfo=UTC)
-
-
 def _cutoff(now: datetime, months: int) -> datetime:
     """The first moment of the oldest month that is kept."""
     today = now.astimezone(UTC)
@@ -110,7 +125,7 @@ def _ends(
     firsts = ", ".join(
         f"(SELECT sequence FROM {name} AS r WHERE r.chain = c.chain AND at >= :cutoff"
         " ORDER BY sequence LIMIT 1)"
-        for name in _leaves(connection)
+        for name in partition_names(connection)
         if name not in old
     )
     records = " UNION ALL ".join(

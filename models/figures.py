@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, text
 
+from models.audit_partitions import PartitionsAhead, read_partitions_ahead
 from models.tables import Door, HaltState
 from models.tallies import Tally, read_tally
 
@@ -19,6 +20,7 @@ class Figures:
         open_halts: how many, by reason.
         replaying: halts whose requests have been published again and are not decided yet.
         tallies: everything resolved so far, by door.
+        audit: whether the audit has partitions for what will be recorded.
     """
 
     waiting: Mapping[Door, int]
@@ -26,6 +28,7 @@ class Figures:
     open_halts: Mapping[str, int]
     replaying: int
     tallies: Mapping[Door, Tally]
+    audit: PartitionsAhead
 
 
 _WAITING = text("SELECT door, count(*) FROM waiting GROUP BY door")
@@ -48,4 +51,5 @@ def read_figures(connection: Connection) -> Figures:
         open_halts={reason: count for state, reason, count in halts if state == HaltState.OPEN},
         replaying=sum(count for state, _, count in halts if state == HaltState.REPLAYING),
         tallies={door: read_tally(connection, door) for door in Door},
+        audit=read_partitions_ahead(connection),
     )

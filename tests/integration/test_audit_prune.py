@@ -15,7 +15,7 @@ from models.audit_verify import Misfit, verify_audit
 from policy.vocabulary import AuditAction
 from tests.support.audits import UNLOCK
 from tests.support.installation import AUDIT_KEY, Installation
-from tests.support.shell import andon
+from tests.support.shell import Finished, andon
 
 KEYS = AuditKeys(AUDIT_KEY)
 NEW_KEY = AuditKey("audit-new", bytes(range(32)))
@@ -193,6 +193,25 @@ def test_the_worker_s_role_moves_no_anchor(installation: Installation, statement
     with pytest.raises(ProgrammingError, match="permission denied"), engine.begin() as connection:
         connection.execute(text(statement))
     engine.dispose()
+
+
+def test_two_do_not_drop_at_once(installation: Installation, owner: Engine, tmp_path: Path) -> None:
+    """The second says so and drops nothing; when the first is done, it is free to."""
+    settings = installation.environment() | {"ANDON_AUDIT_RETENTION_MONTHS": "1"}
+
+    def again() -> Finished:
+        return andon("audit", "prune", settings=settings, directory=tmp_path)
+
+    meanwhile = []
+    now = later(5) + timedelta(days=10)
+    dropped = prune_audit(
+        owner, KEYS, now=now, months=2, progress=lambda *_: meanwhile.append(again())
+    )
+    assert len(dropped) == 3
+    assert {found.code for found in meanwhile} == {1}
+    assert "Another `andon audit prune` is under way" in meanwhile[0].stderr
+    assert misfits(installation) == ()
+    assert again().code == 0
 
 
 def test_without_a_retention_the_command_drops_nothing(

@@ -1,12 +1,14 @@
 """`andon status`: what is under way, and whether every accepted request is accounted for."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 import redis
 
 from console.embedded import PostgresUrls, Redis, Unavailable
+from models.audit_partitions import following
 from models.streams import Lane, StreamNames
 from producers.client import Client
 from tests.support.draining import drain
@@ -162,6 +164,24 @@ def test_a_service_out_of_reach_is_named_without_its_password(
     assert [each for each, state in services.items() if not state["reachable"]] == [name]
     assert (found.document["tallies"] is None) == (name == "postgresql")
     assert (found.document["intake"] is None) == (name == "redis")
+
+
+def test_partitions_of_the_audit_that_were_not_made_show(installation: Installation) -> None:
+    """How far ahead they are made, and whether records go to the default one meanwhile."""
+    made = following(datetime.now(UTC).replace(day=1))
+    gone = following(made)
+    installation.execute(f"DROP TABLE audit_records_{gone:%Y_%m}")
+    record = """
+        INSERT INTO audit_records (chain, sequence, at, action, outcome, context, key_id, mac)
+        VALUES (7, {}, '{:%Y-%m-02}', 'execute', 'done', '{{}}', 'k', '')
+    """
+    installation.execute(record.format(1, made), record.format(2, gone))
+    found = status(installation, "--json").document["audit"]
+    assert found == {"made_until": f"{made:%Y-%m}", "in_default": 1}
+    installation.execute(record.format(3, datetime(1999, 1, 1, tzinfo=UTC)))
+    said = status(installation).stdout
+    assert f"partitions are made until {made:%Y-%m}" in said
+    assert "default partition: 2" in said
 
 
 def test_the_table_says_it_in_words(installation: Installation, client: Client) -> None:
