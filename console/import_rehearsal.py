@@ -63,7 +63,7 @@ def _result(planned: Publication, decision: Mapping[str, Any]) -> RowResult:
         ended,
         reason=halt["reason"],
         message=halt["message"],
-        faults=faults_of(request.kind, halt["reason"], halt["errors"]),
+        faults=faults_of(request.kind, halt["errors"]),
     )
 
 

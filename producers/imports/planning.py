@@ -14,7 +14,6 @@ from sqlalchemy import Connection
 from models.ledger import LedgerRow, read_ledger
 from models.outcomes import Identity
 from policy.halts import Reason
-from policy.procedures import PROCEDURES
 from producers.imports.keys import attempt
 from producers.imports.mapping import Kind
 from producers.imports.requests import Fault, FaultyRow, RequestMaker, RowRequest
@@ -22,12 +21,6 @@ from producers.imports.results import RowOutcome, RowResult
 from producers.imports.rows import BrokenRow, Row
 
 BROKEN_ROW = "broken_row"
-_ABOUT_THE_ACTOR = (
-    Reason.USER_NOT_FOUND,
-    Reason.USER_INACTIVE,
-    Reason.NOT_AUTHORIZED,
-    Reason.SENDER_INVALID,
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,23 +158,21 @@ def halted(
         halt=body["id"],
         reason=body["reason"],
         message=body["message"],
-        faults=faults_of(kind, body["reason"], body["errors"]),
+        faults=faults_of(kind, body["errors"]),
         earlier=earlier,
     )
 
 
-def faults_of(kind: Kind, reason: str, errors: Sequence[Mapping[str, str]]) -> tuple[Fault, ...]:
+def faults_of(kind: Kind, errors: Sequence[Mapping[str, str]]) -> tuple[Fault, ...]:
     """What a halt says is wrong, by the vendor's columns."""
-    if not errors and reason in _ABOUT_THE_ACTOR:
-        actor = PROCEDURES[kind.procedure].actor
-        return (Fault(kind.columns.get(f"$.data.{actor}"), f"{actor}: {reason}"),)
-    return tuple(
-        Fault(
-            _column(kind, error["path"]),
-            f"{error['path'].removeprefix('$.data.')} {error['message']}",
-        )
-        for error in errors
-    )
+    return tuple(_fault(kind, error["path"], error["message"]) for error in errors)
+
+
+def _fault(kind: Kind, path: str, message: str) -> Fault:
+    """A fault of an input, which is named once: by its column, by a whole sentence, or here."""
+    column, name = _column(kind, path), path.removeprefix("$.data.")
+    is_named = column == name or message[:1].isupper()
+    return Fault(column, message if is_named else f"{name} {message}")
 
 
 def _column(kind: Kind, path: str) -> str | None:

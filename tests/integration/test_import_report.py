@@ -115,7 +115,8 @@ def test_a_broken_row_names_its_column_and_does_not_stop_the_others(report: Repo
     assert {fault["column"] for fault in told[2]["faults"]} == {"Part", "When"}
     assert told[4]["reason"] == "client_not_found"
     assert told[4]["faults"] == [{"column": "Customer", "message": "client_id names no client"}]
-    assert told[5]["faults"][0]["column"] == "By"
+    sentence = "The user named as reporter_user_id is inactive, not active."
+    assert told[5]["faults"] == [{"column": "By", "message": sentence}]
     assert told[6]["reason"] == "missing_input"
     assert told[6]["faults"] == [{"column": "Customer", "message": "client_id is required"}]
     assert told[7]["faults"][0]["column"] == "Ticket"
