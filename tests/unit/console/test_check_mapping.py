@@ -46,7 +46,8 @@ def test_the_requests_are_shown_as_they_would_be_published(check: Path) -> None:
     assert [event["type"] for event in events] == ["andon.report_incident", "andon.update_incident"]
     assert events[0]["data"]["dedup_key"] == events[1]["data"]["incident_dedup_key"]
     assert (told["ids"], told["faults"]) == ([], [])
-    assert "ANDON_DATABASE_URL: is not set" in told["not_checked"]
+    assert told["not_checked"].startswith("Settings are missing or wrong: ANDON_")
+    assert "; ANDON_DATABASE_URL: is not set; " in told["not_checked"]
 
 
 @pytest.mark.parametrize(
