@@ -179,6 +179,6 @@ def wording(fault: ErrorDetails) -> str:
 
 def _without_subject(message: str) -> str:
     """Of "Input should be greater than or equal to 1": "must be at least 1"."""
-    told = _SUBJECT.sub("must ", message, count=1)
+    told = _SUBJECT.sub("must ", message, count=1).replace(" after validation", "")
     told = told.replace("greater than or equal to", "at least")
     return told.replace("less than or equal to", "at most")

@@ -127,7 +127,8 @@ def test_sizes_have_limits(read: Read) -> None:
     small = {"status": "firing", "labels": {}, "startsAt": "2026-11-24", "fingerprint": "a"}
     many = alertmanager_payload(*[small] * (MOST_ALERTS + 1), version=None)
     assert len(many) < MAX_PAYLOAD_BYTES
-    assert "$.alerts" in _faults(read, many)
+    told = f"must have at most {MOST_ALERTS} items, not {MOST_ALERTS + 1}"
+    assert _faults(read, many)["$.alerts"] == told
     assert len(read(alertmanager_payload(*[small] * MOST_ALERTS, version=None))) == MOST_ALERTS
 
 
