@@ -226,7 +226,7 @@ class Settings(GatewaySettings):
         if isinstance(value, str):
             try:
                 return timedelta(seconds=float(value))
-            except ValueError:
+            except (ValueError, OverflowError):
                 raise ValueError("must be a number of seconds") from None
         return value
 

@@ -134,6 +134,8 @@ def test_an_empty_registry_s_path_is_no_path(
         ("LOG_JSON", "perhaps", "must be true or false"),
         ("LOG_LEVEL", "loud", "must be 'debug', 'info', 'warning' or 'error'"),
         ("CLAIM_IDLE", "0", "must be at least 1 second"),
+        ("CLAIM_IDLE", "soon", "must be a number of seconds"),
+        ("PATIENCE", "1e400", "must be a number of seconds"),
     ],
 )
 def test_a_setting_s_fault_is_told_in_plain_words(
