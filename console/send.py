@@ -56,7 +56,7 @@ def send(
     Nothing is sent of a file in which a line is faulty. What is printed is JSON lines.
     """
     if example is not None:
-        if file is not None or wait or dry_run:
+        if file is not None or source is not None or wait or bulk or dry_run:
             raise wrong_usage(
                 "--example prints a line and sends nothing. Write it to a file, and send that:"
                 f" andon send --example {example} > FILE, then andon send FILE"

@@ -284,7 +284,9 @@ def test_an_example_of_no_procedure_is_refused(installation: Installation) -> No
     assert "report_incident" in sent.stderr
 
 
-@pytest.mark.parametrize("further", ["requests.jsonl", "--wait", "--dry-run"])
+@pytest.mark.parametrize(
+    "further", ["requests.jsonl", "--wait", "--dry-run", "--bulk", "--source=a"]
+)
 def test_an_example_sends_nothing_and_says_so(
     further: str, installation: Installation, broker: redis.Redis
 ) -> None:
