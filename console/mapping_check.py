@@ -154,5 +154,5 @@ def directory_faults(connection: Connection, translation: Translation) -> list[s
         faults.append(f"reporter_user_id: {halt.message}")
     assignee = report.assigned_to_user_id
     if assignee is not None and (halt := check_assignee(users.get(assignee), scope)):
-        faults.append(f"assigned_to_user_id: {halt.message}")
+        faults.append(halt.message)
     return faults

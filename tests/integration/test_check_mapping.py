@@ -120,7 +120,7 @@ def test_an_assignee_has_to_belong_to_the_alert_s_client(
     code, told = _check(installation, rules, payload)
     assert code == 1
     (fault,) = told["requests"][0]["faults"]
-    assert fault.startswith("assigned_to_user_id: ")
+    assert fault.startswith("The user named as assigned_to_user_id is ")
     assert _faults(told)["assigned_to_user_id acme-contact"] is None
 
 
