@@ -164,8 +164,8 @@ def _ask_directory(
                 for each in checked
             ]
     except SettingsError as error:
-        about, *faults = (line.strip() for line in str(error).splitlines())
-        return checked, Directory(not_checked=f"{about} {'; '.join(faults)}")
+        told = "; ".join(line.strip() for line in str(error).splitlines())
+        return checked, Directory(not_checked=told.replace(":; ", ": "))
     except Failure as failure:
         return checked, Directory(not_checked=str(failure))
     return asked, Directory(ids)
