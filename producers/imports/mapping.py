@@ -188,32 +188,50 @@ class _Compiler:
     read: set[str] = field(default_factory=set)
 
     def mapping(self, document: Mapping[str, Any]) -> ReportMapping | None:
-        """The mapping; None where its outline is at fault already."""
-        outline = self._section(_Document, document, "")
-        raw = document.get("requests", {}) if outline is None else outline.requests
-        tables = {} if outline is None else outline.values
-        default_key = None if outline is None else outline.key
-        kinds = {
-            name: kind
-            for name, section in (raw.items() if isinstance(raw, Mapping) else ())
-            if (kind := self._kind(name, section, tables, default_key)) is not None
-        }
+        """The mapping; None where it holds no requests."""
+        outline = self._outline(_Document, document, "")
         if outline is None:
             return None
+        kinds = {
+            name: kind
+            for name, section in outline.requests.items()
+            if (kind := self._kind(name, section, outline.values, outline.key)) is not None
+        }
         self._check_encoding(outline.file.encoding)
-        self._check_rule(outline.kind, raw)
         if outline.kind is not None:
             self.read.add(outline.kind.column)
+        if outline.kind is not None or "kind" not in document:
+            self._check_rule(outline.kind, outline.requests)
         return ReportMapping(outline.file, kinds, outline.kind, frozenset(self.read))
+
+    def _outline(self, model: type[_Model], section: object, place: str) -> _Model | None:
+        """*section* without those of its keys that are at fault, so that these hide no others.
+
+        None where it cannot do without them.
+        """
+        try:
+            return model.model_validate(section)
+        except ValidationError as error:
+            self._tell(error, section, place)
+            if not isinstance(section, Mapping):
+                return None
+            faulty = {fault["loc"][:1] for fault in error.errors()}
+        try:
+            return model.model_validate({k: v for k, v in section.items() if (k,) not in faulty})
+        except ValidationError:
+            return None
 
     def _section(self, model: type[_Model], section: object, place: str) -> _Model | None:
         try:
             return model.model_validate(section)
         except ValidationError as error:
-            for fault in file_errors(error, section):
-                where = f"{place}{fault.path.removeprefix('$')}".removeprefix(".")
-                self._fault(where, fault.message)
+            self._tell(error, section, place)
             return None
+
+    def _tell(self, error: ValidationError, section: object, place: str) -> None:
+        for fault in file_errors(error, section):
+            where = f"{place}{fault.path.removeprefix('$')}".removeprefix(".")
+            self._fault(where, fault.message)
 
     def _fault(self, place: str, message: str) -> None:
         self.faults.append(f"  {place} {message}" if place else f"  {message}")
@@ -239,16 +257,15 @@ class _Compiler:
         self, name: str, section: object, tables: Mapping[str, ValueTable], default_key: _Key | None
     ) -> Kind | None:
         place = f"requests.{name}"
-        raw = self._section(_Kind, section, place)
+        raw = self._outline(_Kind, section, place)
         if raw is None:
             return None
         if raw.procedure not in INPUTS:
             self._fault(f"{place}.procedure", f"is none of {', '.join(INPUTS)}")
             return None
-        key = raw.key or default_key
-        if key is None:
+        key = raw.key or default_key or ()
+        if not key and not (isinstance(section, Mapping) and "key" in section):
             self._fault(f"{place}.key", "is required: the columns that tell the rows apart")
-            key = ()
         time = None if raw.time is None else self._time(f"{place}.time", raw.time)
         reader = _Inputs(self, f"{place}.inputs", tables)
         reader.read(raw.inputs, input_shapes(raw.procedure, raw.inputs))

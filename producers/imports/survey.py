@@ -56,4 +56,7 @@ def _check_columns(file: ReportFile, mapping: ReportMapping) -> None:
         return
     if missing := sorted(mapping.columns - set(columns)):
         has = ", ".join(map(shown, columns[:_COLUMNS_NAMED]))
-        raise FileFault(f"lacks columns that the mapping reads: {', '.join(missing)}; it has {has}")
+        alone = " alone, as with a wrong `delimiter`" if len(columns) == 1 else ""
+        raise FileFault(
+            f"lacks columns that the mapping reads: {', '.join(missing)}; it has {has}{alone}"
+        )

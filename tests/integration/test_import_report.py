@@ -8,6 +8,7 @@ import openpyxl
 import orjson
 import pytest
 
+from console.sample import load_sample
 from tests.support.draining import draining
 from tests.support.installation import Installation
 from tests.support.reports import COLUMNS, change, fault, mail, write_csv, write_mapping
@@ -270,6 +271,20 @@ def test_other_formats_end_alike(report: Report, ending: str) -> None:
     assert "2 rows: 2 duplicate." in ended.stdout
 
 
+def test_the_example_of_the_page_comes_to_what_the_page_says(report: Report) -> None:
+    """docs/vendor-reports.md can be tried on the sample organisation as it stands."""
+    load_sample(report.installation.settings)
+    page = (Path(__file__).parents[2] / "docs/vendor-reports.md").read_text()
+    report.mapping.write_text(page.partition("```toml\n")[2].partition("```")[0])
+    report.file.write_text(page.partition("```csv\n")[2].partition("```")[0])
+    tried = report.run(more=("--dry-run",))
+    (said,) = [line.strip() for line in page.splitlines() if "Dry run, nothing" in line]
+    assert said in tried.stdout, tried
+    assert "Level: '7' is none of 1, 2, 3" in tried.stdout
+    done = report.run()
+    assert said.partition("published. ")[2] in done.stdout, done
+
+
 def test_what_cannot_be_imported_is_said(report: Report) -> None:
     """Exit 2: the file, the mapping or the options, before anything is published."""
     rows = [fault("T1")]
@@ -281,6 +296,11 @@ def test_what_cannot_be_imported_is_said(report: Report) -> None:
         (lambda: None, ("--results", str(report.file)), "would be overwritten"),
         (lambda: None, ("--source", "nobody"), "andon producers add nobody"),
         (lambda: report.file.write_text(missing), (), "lacks columns that the mapping reads"),
+        (
+            lambda: report.file.write_text(missing.replace(",", ";")),
+            (),
+            "alone, as with a wrong `delimiter`.",
+        ),
         (lambda: report.file.write_text(""), (), "is empty"),
         (lambda: report.file.unlink(), (), "is no file"),
         (lambda: write_mapping(report.directory, "key = 1"), (), "mapping.toml is at fault"),

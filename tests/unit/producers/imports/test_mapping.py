@@ -76,6 +76,32 @@ key = ["Id"]
     assert len(told) == 16, told
 
 
+def test_a_fault_of_the_outline_hides_none_and_makes_none(tmp_path: Path) -> None:
+    """What is right is not called wrong for a misspelt key beside it, and what is wrong is told."""
+    text = MAPPING.replace("[kind]", "[kinds]").replace("title =", "titel =")
+    text = text.replace("time = {column", "tiem = {column", 1)
+    assert sorted(faults(tmp_path, text)) == [
+        "kind is required to tell apart report, update, mail",
+        "kinds is not known here",
+        "requests.report.inputs.titel is not an input of this procedure",
+        "requests.report.inputs.title is required",
+        "requests.report.tiem is not known here",
+    ]
+
+
+def test_a_key_that_is_faulty_is_not_also_missing(tmp_path: Path) -> None:
+    """One fault is told once, whether of a kind's key or of the rule that tells kinds apart."""
+    text = MAPPING.replace('key = ["Ticket", "Step"]', "").replace(
+        'procedure = "update_incident"', 'procedure = "update_incident"\nkey = []'
+    )
+    text = text.replace('column = "Type"', "")
+    told = faults(tmp_path, text)
+    assert "kind.column is required" in told
+    assert "requests.report.key is required: the columns that tell the rows apart" in told
+    assert len([line for line in told if line.startswith("requests.update.key")]) == 1, told
+    assert not [line for line in told if line.startswith("kind ")], told
+
+
 def test_several_kinds_need_a_rule_that_tells_them_apart(tmp_path: Path) -> None:
     """Without [kind] nobody knows which kind a row is."""
     text = MAPPING.replace("[kind]", "[nothing]")
@@ -98,5 +124,5 @@ def test_the_mapping_in_the_documentation_can_be_used(tmp_path: Path) -> None:
     text = page.partition("```toml\n")[2].partition("```")[0]
     mapping = load_mapping(write_mapping(tmp_path, text))
     assert mapping.kinds.keys() == {"report", "update", "mail"}
-    assert mapping.needs_time == ["mail"]
+    assert mapping.needs_time == []
     assert mapping.options.encoding == "cp1252"
