@@ -86,8 +86,10 @@ def _explain(error: Exception) -> tuple[str, ExitCode]:
     match error:
         case Failure():
             return str(error), error.code
-        case SettingsError() | RegistryError():
+        case SettingsError():
             return str(error), ExitCode.WRONG_USAGE
+        case RegistryError():
+            return f"ANDON_PRODUCERS_FILE: {error}", ExitCode.WRONG_USAGE
         case AuditError():
             return str(error), ExitCode.HALTED
         case EmbeddedError():

@@ -246,7 +246,7 @@ def load_gateway_file(path: Path) -> GatewayFile:
         document = read_secret_toml(path)
         return GatewayFile.model_validate(document)
     except SecretFileFault as fault:
-        raise GatewayFileError(str(fault)) from None
+        raise GatewayFileError(f"ANDON_GATEWAY_FILE: {fault}") from None
     except ValidationError as error:
         faults = [f"  {fault.path} {fault.message}" for fault in file_errors(error, document)]
         raise GatewayFileError("\n".join([f"{path} is at fault:", *faults])) from None

@@ -50,7 +50,10 @@ def _set(name: str, value: str) -> Change:
     [
         (_without("ANDON_BROKER_URL"), "ANDON_BROKER_URL: is not set"),
         (_without("ANDON_GATEWAY_FILE"), "ANDON_GATEWAY_FILE: is not set"),
-        (_set("ANDON_GATEWAY_FILE", "nowhere.toml"), "nowhere.toml: No such file"),
+        (
+            _set("ANDON_GATEWAY_FILE", "nowhere.toml"),
+            "ANDON_GATEWAY_FILE: nowhere.toml: No such file",
+        ),
         (_set("ANDON_GATEWAY_CERTIFICATE", "x.pem"), "one is set and the other is not"),
         (_set("ANDON_GATEWAY_HOST", "192.0.2.1"), "cannot listen at 192.0.2.1"),
         (_rewritten("gateway.toml", '"mapping.toml"', '"none.toml"'), "none.toml is no mapping"),

@@ -57,6 +57,17 @@ def test_loading_into_a_database_that_does_not_answer(tmp_path: Path) -> None:
     assert "PostgreSQL does not answer" in result.stderr
 
 
+def test_a_registry_that_is_missing_is_named_with_its_setting(tmp_path: Path) -> None:
+    """Exit code 2, and the setting that says where it was looked for."""
+    requests = tmp_path / "requests.jsonl"
+    requests.write_text('{"procedure": "report_incident", "data": {}}\n')
+    result = andon("send", str(requests), env=UNREACHABLE)
+    assert result.exit_code == 2
+    assert result.stderr == (
+        "ANDON_PRODUCERS_FILE: /nowhere/producers.toml: No such file or directory\n"
+    )
+
+
 @pytest.mark.parametrize("command", [*READING, ("producers", "list")], ids=" ".join)
 def test_missing_settings_are_all_named(
     command: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
