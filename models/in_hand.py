@@ -2,8 +2,9 @@
 
 A request that is published twice is often read by two processes at once. Both would decide it, and
 the one that commits later would run its whole batch again, since the ledger takes an identity once.
-So a process puts off, until its batch is done, what another one has in hand already. Whatever is
-missed here the ledger settles; whatever is put off needlessly is decided a batch later.
+So a process puts off what another one has in hand already, until that one has gone on, or for a
+second (``tasks.putting_off``). Whatever is missed here the ledger settles; whatever is put off
+needlessly is decided that much later.
 """
 
 import zlib

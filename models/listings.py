@@ -3,8 +3,8 @@
 Every line is a mapping of column to value. Numbers of incidents and halts are strings, as
 everywhere outside (DESIGN 5). A filter that is None leaves everything in.
 
-Nothing here may take longer with every year of history: each filter has an index, and nobody
-counts what is not shown.
+Nothing here may take longer with every year of history: each filter has an index for itself, and
+nobody counts what is not shown.
 """
 
 from collections.abc import Iterator, Mapping

@@ -80,7 +80,7 @@ class Source(BaseModel):
     @classmethod
     def _known(cls, value: str | frozenset[str]) -> str | frozenset[str]:
         if not isinstance(value, str) and (unknown := value - PROCEDURES.keys()):
-            raise ValueError(f"names no such procedure: {', '.join(sorted(unknown))}")
+            raise ValueError(f"names what is no procedure: {', '.join(sorted(unknown))}")
         return value
 
     def may_ask_for(self, procedure: str) -> bool:

@@ -39,6 +39,9 @@ class Drain:
         stopping: whether the worker is being stopped; then nothing new is read.
         decided: how many messages it has acknowledged, their decisions committed.
         halted: how many of them this process has halted.
+
+    What it has in hand it hands back when anything fails, but for what ends the process
+    (``worker.overrun``): then others take it over.
     """
 
     intake: Intake

@@ -91,7 +91,7 @@ def noting(drain, delivery):
     global alone
     alone = True
     try:
-        return run_alone(drain, delivery)
+        yield from run_alone(drain, delivery)
     finally:
         alone = False
 

@@ -1,4 +1,4 @@
-"""What one process has in hand another one puts off, until its own batch is done."""
+"""What one process has in hand another one puts off, until that one has gone on."""
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
