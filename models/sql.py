@@ -26,7 +26,7 @@ def _written(moment: datetime) -> bytes:
 class _MomentDumper(Dumper):
     """Writes a moment as psycopg does, but each only once: a batch writes few in many places.
 
-    Moments are aware, and in UTC; those of a zone whose clocks are set back may be equal and differ.
+    Moments are in UTC: in a zone whose clocks are set back two may be equal and yet differ.
     """
 
     oid = psycopg.adapters.types["timestamptz"].oid

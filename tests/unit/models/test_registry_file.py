@@ -68,7 +68,7 @@ def test_a_key_is_rotated_without_a_pause(path: Path) -> None:
         ("[source.monitor]", "$.source "),
         ("[sources.monitor]\nusers = 'any'", "$.sources.monitor.procedures is required"),
         ("[sources.monitor]\nprocedures = 'any'", "$.sources.monitor.users is required"),
-        ("[sources.m]\nprocedures = ['reboot']\nusers = 'any'", "names what is no procedure: reboot"),
+        ("[sources.m]\nprocedures = ['reboot']\nusers = 'any'", "is no procedure: reboot"),
         ("[sources.m]\nprocedures = 'all'\nusers = 'any'", "$.sources.m.procedures"),
         ("[sources.m]\nprocedures = 'any'\nusers = ['a b']", "$.sources.m.users"),
         ("[sources.m]\nprocedures = 'any'\nusers = 'any'\ncolour = 1", "$.sources.m.colour"),
