@@ -320,8 +320,9 @@ class UpdateIncident(IncidentReference):
     @override
     def components(self) -> tuple[str, ...]:
         changes = self.change_set
-        named = changes is not None and "component_id" in changes.model_fields_set
-        return (changes.component_id,) if changes and named else ()
+        if changes is None or "component_id" not in changes.model_fields_set:
+            return ()
+        return (changes.component_id,)
 
     def names_status(self) -> bool:
         """Whether the incident may be closed or opened again."""
