@@ -10,8 +10,7 @@ class Delivery(NamedTuple):
     """One message, with what is known about its way here.
 
     Attributes:
-        entry: names the message for good, however often it is delivered: its place in the intake,
-            or the Celery task's id.
+        entry: names the message for good, however often it is delivered (``models.entries``).
         event: the bytes that were published.
         key_id: which key the producer says it signed with.
         signature: hex HMAC-SHA256 of *event*.

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from models.entries import place_of
 from policy.halts import Halt
 
 OUTCOME_SOURCE = "andon"
@@ -24,9 +25,9 @@ class Outcome(NamedTuple):
     A message that could not prove who sent it has no identity; it is told by its intake entry.
 
     Attributes:
+        entry: the intake entry that was decided, by its name inside (``models.entries``).
         body: the result of a done request; of a halted one ``{id, reason, message, errors}``.
-        decided_at: when; part of the outcome event's id, so that publishing it again
-            gives the same event, and an outcome after a replay another one.
+        decided_at: when; with the entry it makes the outcome event's id.
     """
 
     identity: Identity | None
@@ -41,7 +42,7 @@ class Outcome(NamedTuple):
         """The ``data`` of the outcome event, which ``andon send --wait`` prints."""
         request: dict[str, Any]
         if self.identity is None:
-            request = {"entry": self.entry}
+            request = {"entry": place_of(self.entry)}
         else:
             request = {"source": self.identity.source, "id": self.identity.id}
         word, key = ("halted", "halt") if self.halted else ("done", "result")
@@ -57,17 +58,18 @@ class Outcome(NamedTuple):
 
         Its extension ``entry`` names the intake entry that was decided, which tells the outcomes
         of two messages with one identity apart; a duplicate's outcome names the first one's.
+        Its id is made of that entry, whatever its message says of itself, and of the time: another
+        outcome has another one, and an outcome that is published again has the same.
         """
-        name = "/".join(self.identity) if self.identity else self.entry
         return orjson.dumps(
             {
                 "specversion": "1.0",
-                "id": f"{name}@{self.decided_at.timestamp():.6f}",
+                "id": f"{self.entry}@{self.decided_at.timestamp():.6f}",
                 "source": OUTCOME_SOURCE,
                 "type": "andon.request.halted" if self.halted else "andon.request.done",
                 "time": self.decided_at,
                 "datacontenttype": "application/json",
-                "entry": self.entry,
+                "entry": place_of(self.entry),
                 "data": self.data,
             },
             option=orjson.OPT_UTC_Z,

@@ -20,6 +20,7 @@ import redis
 from redis.commands.core import Script
 
 from models.deliveries import Delivery
+from models.entries import entry_name, place_of
 from models.outcomes import Outcome
 from models.streams import EVENT, KEY, SIGNATURE, Lane, StreamNames
 from models.tables import Door
@@ -273,12 +274,14 @@ def _delivery(
     now: datetime,
     deliveries: int = 1,
 ) -> Delivery:
+    event, key_id, signature = (fields.get(name, b"") for name in (_EVENT, _KEY, _SIGNATURE))
+    place = f"{stream}/{number.decode()}"
     return Delivery(
-        entry=f"{stream}/{number.decode()}",
+        entry=entry_name(place, event=event, key_id=key_id, signature=signature),
         door=Door.INTAKE,
-        event=fields.get(_EVENT, b""),
-        key_id=fields.get(_KEY, b"").decode("utf-8", "replace"),
-        signature=fields.get(_SIGNATURE, b"").decode("utf-8", "replace"),
+        event=event,
+        key_id=key_id.decode("utf-8", "replace"),
+        signature=signature.decode("utf-8", "replace"),
         received_at=_accepted_at(number, now),
         deliveries=deliveries,
     )
@@ -296,7 +299,7 @@ def _accepted_at(number: bytes, now: datetime) -> datetime:
 
 
 def _place(delivery: Delivery) -> tuple[str, str]:
-    stream, _, number = delivery.entry.rpartition("/")
+    stream, _, number = place_of(delivery.entry).rpartition("/")
     return stream, number
 
 

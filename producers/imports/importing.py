@@ -13,6 +13,7 @@ from itertools import islice
 from sqlalchemy import Connection
 
 from models.chunks import chunks
+from models.entries import names_at
 from models.halts import outcomes_of_halted
 from models.ledger import read_ledger
 from models.outcomes import Identity
@@ -42,12 +43,16 @@ class Stalled(Exception):
 
 @dataclass(frozen=True, slots=True)
 class _Pending:
-    """A request that is published, and the row that it is for."""
+    """A request that is published, and the row that it is for.
+
+    Attributes:
+        names: what its entry may be called in the ledger and in the halt store.
+    """
 
     row: int
     kind: Kind
     body: bytes
-    entry: str
+    names: tuple[str, ...]
 
 
 @dataclass(slots=True)
@@ -115,10 +120,16 @@ class Importer:
         self, ready: Iterable[tuple[Publication, SignedEvent]], entries: Iterable[str]
     ) -> None:
         """As many as have an entry are published now."""
-        for (planned, _), entry in zip(ready, entries, strict=False):
+        for (planned, signed), entry in zip(ready, entries, strict=False):
             request = planned.request
+            names = names_at(
+                entry,
+                event=signed.event,
+                key_id=signed.key_id.encode(),
+                signature=signed.signature.encode(),
+            )
             self._pending[Identity(self.client.source, planned.id)] = _Pending(
-                request.row, request.kind, planned.body, entry
+                request.row, request.kind, planned.body, names
             )
 
     def _settle(self) -> int:
@@ -134,7 +145,7 @@ class Importer:
             if (row := known.get(identity)) is None:
                 self._pending[identity] = each
             else:
-                earlier = row.entry != each.entry
+                earlier = row.entry not in each.names
                 self.results.add(decided(each.row, each.kind, row, body=each.body, earlier=earlier))
         count = len(known) or self._settle_nameless(asked)
         self._wait_after(count)
@@ -142,10 +153,10 @@ class Importer:
 
     def _settle_nameless(self, asked: Sequence[Identity]) -> int:
         """What a worker could not take for ours is not in the ledger, but among the halts."""
-        entries = {self._pending[identity].entry: identity for identity in asked}
-        outcomes = outcomes_of_halted(self.ledger, entries.keys())
-        for entry, outcome in outcomes.items():
-            identity = entries[entry]
+        identities = {name: each for each in asked for name in self._pending[each].names}
+        outcomes = outcomes_of_halted(self.ledger, identities.keys())
+        for name, outcome in outcomes.items():
+            identity = identities[name]
             each = self._pending.pop(identity)
             self.results.add(halted(each.row, each.kind, identity.id, outcome.body))
         return len(outcomes)

@@ -10,6 +10,7 @@ import orjson
 import pytest
 import redis
 
+from models.entries import place_of
 from models.streams import StreamNames
 from tests.support.installation import Installation
 from tests.support.requests import KEY_ID, SECRET, event, report, update
@@ -109,7 +110,7 @@ def test_foreign_messages_halt_for_their_own_reasons_and_the_worker_goes_on(
 
     told = traffic.outcomes_by_entry()
     kept = {
-        row.entry: row
+        place_of(row.entry): row
         for row in installation.rows(
             "SELECT entry, reason, event, event_bytes, event_sha256, source FROM halts"
         )

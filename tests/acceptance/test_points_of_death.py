@@ -173,7 +173,7 @@ def check_everything(
     assert len(installation.rows("SELECT FROM incidents")) == 2 * count
     changed = installation.rows("SELECT request_id FROM incident_updates")
     assert sorted(i for (i,) in changed) == sorted(f"{name}/update" for name in names)
-    kept = installation.rows("SELECT coalesce(request_id, entry) FROM halts")
+    kept = installation.rows("SELECT coalesce(request_id, split_part(entry, '#', 1)) FROM halts")
     assert sorted(i for (i,) in kept) == sorted([*(f"{name}/halt" for name in names), *foreign])
     records = dict(
         installation.rows("SELECT outcome, count(*) FROM audit_records GROUP BY outcome")

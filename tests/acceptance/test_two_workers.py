@@ -16,6 +16,7 @@ REQUESTS = 3_000
 # A worker that writes down which entries it has finished.
 WITNESSED_WORKER = """
 import os
+from models.entries import place_of
 from worker.redis_intake import RedisIntake
 from worker.run import run_worker
 from worker.settings import load_settings
@@ -25,7 +26,7 @@ finish = RedisIntake.finish
 def witnessed(intake, deliveries, outcomes):
     finish(intake, deliveries, outcomes)
     with open(os.environ["FINISHED"], "a") as file:
-        file.writelines(delivery.entry + "\\n" for delivery in deliveries)
+        file.writelines(place_of(delivery.entry) + "\\n" for delivery in deliveries)
 
 RedisIntake.finish = witnessed
 run_worker(load_settings())

@@ -10,17 +10,22 @@ from tests.support.installation import Installation
 from worker.redis_intake import RedisIntake, connect_redis, make_groups
 
 
-def drain(installation: Installation) -> None:
-    """Decide everything that is in the intake now, and what waits if it can be decided."""
+@contextmanager
+def intake_of(installation: Installation) -> Iterator[RedisIntake]:
+    """The intake, as one pool process sees it."""
     settings = installation.settings
     client = connect_redis(settings.broker_url.get_secret_value())
     make_groups(client, settings.streams)
-    intake = RedisIntake(client, settings.streams, settings.claim_idle, settings.outcomes_kept)
-    Drain(
-        intake, installation.pipeline, settings.batch_size, renew_after=5, stopping=lambda: False
-    ).run()
-    Sweep(intake, installation.pipeline, settings.batch_size).run()
+    yield RedisIntake(client, settings.streams, settings.claim_idle, settings.outcomes_kept)
     client.close()
+
+
+def drain(installation: Installation) -> None:
+    """Decide everything that is in the intake now, and what waits if it can be decided."""
+    pipeline, size = installation.pipeline, installation.settings.batch_size
+    with intake_of(installation) as intake:
+        Drain(intake, pipeline, size, renew_after=5, stopping=lambda: False).run()
+        Sweep(intake, pipeline, size).run()
 
 
 @contextmanager

@@ -17,16 +17,19 @@ from tests.support.shell import andon
 _T = TypeVar("_T")
 Record = Row[Any]
 
+# Entries by their places, as publishers and outcomes say them.
 _QUERIES = {
-    "requests": "SELECT source, request_id, procedure, halted, body, halt_id, entry FROM requests",
-    "halts": "SELECT halt_id, reason, request_id, entry, state,"
+    "requests": "SELECT source, request_id, procedure, halted, body, halt_id,"
+    " split_part(entry, '#', 1) AS entry FROM requests",
+    "halts": "SELECT halt_id, reason, request_id, split_part(entry, '#', 1) AS entry, state,"
     " encode(event_sha256, 'hex') AS sha256 FROM halts",
     "incidents": "SELECT incident_id, request_id, title, status, category, version, dedup_key"
     " FROM incidents",
     "incident_updates": "SELECT incident_id, request_id, field, superseded FROM incident_updates",
     "escalations": "SELECT escalation_id, incident_id, request_id FROM escalations",
     "communications": "SELECT communication_id, incident_id, request_id FROM communications",
-    "audit_records": "SELECT entry, outcome, reason, request_id FROM audit_records",
+    "audit_records": "SELECT split_part(entry, '#', 1) AS entry, outcome, reason, request_id"
+    " FROM audit_records",
     "waiting": "SELECT request_id FROM waiting",
     "outbox": "SELECT outbox_id FROM outbox",
 }
