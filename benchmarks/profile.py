@@ -112,10 +112,7 @@ def run(measured: Stage, requests: int, profiler: cProfile.Profile | None) -> St
     def run_batch() -> int:
         deliveries = receive(batch)
         for verdicts in process(deliveries):
-            finish(
-                [verdict.claim.message.delivery for verdict in verdicts],
-                [verdict.outcome for verdict in verdicts if verdict.outcome is not None],
-            )
+            finish([(verdict.claim.message.delivery, verdict.outcome) for verdict in verdicts])
         return len(deliveries)
 
     with instrumented(watch):

@@ -18,6 +18,7 @@ class Delivery(NamedTuple):
         deliveries: how often it has been handed to a worker, this time included.
         waiting: it has been here before, was authentic, and has waited since for a report.
         last_look: it has waited long enough; it is decided now, report or not.
+        set_aside: it was set aside before, and its time has come.
     """
 
     entry: str
@@ -29,3 +30,4 @@ class Delivery(NamedTuple):
     deliveries: int = 1
     waiting: bool = False
     last_look: bool = False
+    set_aside: bool = False

@@ -115,11 +115,20 @@ def declare_queues(connection: Connection, names: StreamNames, *, outcomes_kept:
         "x-dead-letter-routing-key": names.dead_letters,
         "x-dead-letter-strategy": "at-least-once",
     }
+    # What is set aside expires here, and that brings it back.
+    aside = {
+        "x-queue-type": "quorum",
+        "x-overflow": "reject-publish",
+        "x-dead-letter-exchange": "",
+        "x-dead-letter-routing-key": names.intake(Lane.BULK),
+        "x-dead-letter-strategy": "at-least-once",
+    }
     # Since RabbitMQ 4.0 a quorum queue has a limit of its own, and drops what passes it.
     last = {"x-queue-type": "quorum", "x-delivery-limit": _NO_LIMIT}
     _declare(connection, names.dead_letters, last)
     for each in Lane:
         _declare(connection, names.intake(each), lane)
+    _declare(connection, names.set_aside, aside)
     for stream in (names.outcomes, names.halts):
         _declare(connection, stream, log)
 
@@ -140,9 +149,15 @@ def undelivered(channel: Channel, queue: str) -> int:
 
 
 def intake_message(
-    event: bytes, key_id: str, signature: str, *, message_id: str, now: datetime
+    event: bytes,
+    key_id: str,
+    signature: str,
+    *,
+    message_id: str,
+    now: datetime,
+    **properties: object,
 ) -> Message:
-    """One entry of the intake."""
+    """One entry of the intake, with further properties of AMQP where they are needed."""
     milliseconds = int(now.timestamp() * 1000)
     return Message(
         event,
@@ -150,6 +165,27 @@ def intake_message(
         message_id=message_id,
         content_type="application/cloudevents+json",
         delivery_mode=_PERSISTENT,
+        **properties,
+    )
+
+
+def waiting_message(
+    event: bytes,
+    key_id: str,
+    signature: str,
+    *,
+    message_id: str,
+    accepted_at: datetime,
+    seconds: float,
+) -> Message:
+    """The same entry of the intake, for the queue of what is set aside, for so many seconds."""
+    return intake_message(
+        event,
+        key_id,
+        signature,
+        message_id=message_id,
+        now=accepted_at,
+        expiration=str(int(seconds * 1000)),
     )
 
 

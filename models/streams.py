@@ -34,6 +34,11 @@ class StreamNames:
         return f"{self.namespace}:intake:dead"
 
     @property
+    def set_aside(self) -> str:
+        """The queue of what had better be decided later; Redis keeps it in the stream."""
+        return f"{self.namespace}:intake:aside"
+
+    @property
     def accepted(self) -> str:
         """Where clients count what they publish, for Redis before 7, whose streams do not."""
         return f"{self.namespace}:accepted"

@@ -101,11 +101,9 @@ class Drain:
                 renewed = time.monotonic()
 
     def _finish(self, verdicts: Sequence[Verdict]) -> None:
-        done = [verdict.claim.message.delivery for verdict in verdicts]
-        self.intake.finish(
-            done, [verdict.outcome for verdict in verdicts if verdict.outcome is not None]
-        )
-        for delivery in done:
+        done = [(verdict.claim.message.delivery, verdict.outcome) for verdict in verdicts]
+        self.intake.finish(done)
+        for delivery, _ in done:
             del self._in_hand[delivery.entry]
         self.decided += len(verdicts)
         self.halted += sum(verdict.halt_id is not None for verdict in verdicts)

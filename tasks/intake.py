@@ -7,6 +7,9 @@ from typing import Protocol
 from models.deliveries import Delivery
 from models.outcomes import Outcome
 
+Finished = tuple[Delivery, Outcome | None]
+"""An entry whose decision is committed, and the outcome to publish; None while it waits."""
+
 _BULK_SHARE = 10
 
 
@@ -30,10 +33,11 @@ class Intake(Protocol):
         """The name of this process in the intake; no two processes ever have the same."""
 
     def receive(self, limit: int) -> list[Delivery]:
-        """Take up to *limit* entries without waiting: abandoned ones, then urgent, then bulk.
+        """Take up to *limit* entries without waiting.
 
-        Something of what came in bulk is always among them (:func:`bulk_share`). An abandoned entry
-        that has been delivered too often comes alone.
+        Abandoned ones come first, then urgent, then bulk, then what was set aside until now.
+        Something of what came in bulk, and of what was set aside, is always among them
+        (:func:`bulk_share`). An abandoned entry that has been delivered too often comes alone.
         """
 
     def rest(self, limit: int) -> list[Delivery]:
@@ -43,8 +47,11 @@ class Intake(Protocol):
         but what has to be run alone.
         """
 
-    def finish(self, deliveries: Sequence[Delivery], outcomes: Sequence[Outcome]) -> None:
-        """Publish *outcomes* and acknowledge *deliveries*, all or nothing."""
+    def finish(self, done: Sequence[Finished]) -> None:
+        """Acknowledge entries and publish their outcomes, where they have one.
+
+        What fails in the middle leaves the first of them finished, and only those.
+        """
 
     def renew(self, deliveries: Sequence[Delivery]) -> None:
         """Say that these entries are still being worked on."""
@@ -53,6 +60,17 @@ class Intake(Protocol):
         """These entries are not decided: this process, or others, may receive them at once again.
 
         This delivery does not count.
+        """
+
+    def set_aside(self, deliveries: Sequence[Delivery], *, seconds: float) -> None:
+        """Have these entries delivered again in *seconds*, by whoever has room then.
+
+        The broker keeps them meanwhile, this process does not, and this delivery does not count.
+        They come after what is new (:meth:`receive`), marked as set aside.
+
+        Args:
+            deliveries: none that runs alone.
+            seconds: at most the claim idle time; who wants to wait longer sets them aside again.
         """
 
     def publish(self, events: Sequence[tuple[bytes, bool]]) -> None:

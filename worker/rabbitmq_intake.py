@@ -14,12 +14,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
 
 from amqp import Channel, Connection
 from amqp.basic_message import Message
 
+from models.chunks import chunks
 from models.deliveries import Delivery
-from models.outcomes import Outcome
 from models.rabbitmq import (
     BROKER_FAULTS,
     Outgoing,
@@ -31,11 +32,12 @@ from models.rabbitmq import (
     open_channel,
     outcome_message,
     text_header,
+    waiting_message,
 )
 from models.streams import KEY, SIGNATURE, StreamNames
 from models.tables import Door
 from tasks.drain import ALONE_FROM_DELIVERY
-from tasks.intake import bulk_share
+from tasks.intake import Finished, bulk_share
 
 _FIRST_WITHIN = 0.02
 """Seconds to wait for the first message; an acknowledgement lets the broker send more."""
@@ -43,7 +45,16 @@ _NEXT_WITHIN = 0.002
 _SHORTEST_HEARTBEAT = 10.0
 _LONGEST_HOLD = 240.0
 """Seconds; RabbitMQ takes a consumer that acknowledges nothing for half an hour for dead."""
+_AT_ONCE = 1_000
+"""Messages published before the broker has to confirm them."""
 _PEEK_PAUSE, _LONGEST_PAUSE = 5.0, 600.0
+
+
+class _Tag(NamedTuple):
+    """What acknowledges one message, and the id that its client gave it."""
+
+    number: int
+    message_id: str
 
 
 @dataclass(slots=True)
@@ -53,7 +64,7 @@ class _Link:
     connection: Connection
     channel: Channel
     publishing: Publishing
-    tags: dict[str, int] = field(default_factory=dict)
+    tags: dict[str, _Tag] = field(default_factory=dict)
     arrived: dict[str, deque[Delivery]] = field(default_factory=dict)
     consumers: list[str] = field(default_factory=list)
 
@@ -184,17 +195,16 @@ class RabbitIntake:
             # The very same message a second time; the first one is still to be acknowledged.
             link.channel.basic_ack(message.delivery_tag)
             return
-        link.tags[delivery.entry] = message.delivery_tag
+        link.tags[delivery.entry] = _Tag(message.delivery_tag, _id_of(message))
         arrived.append(delivery)
 
     def _delivery(self, message: Message) -> Delivery:
         event = message.body if isinstance(message.body, bytes) else message.body.encode()
         key_id, signature = text_header(message, KEY), text_header(message, SIGNATURE)
-        message_id = message.properties.get("message_id") or ""
         before = (message.headers or {}).get("x-delivery-count")
         return Delivery(
             entry=entry_of(
-                self.names, event=event, key_id=key_id, signature=signature, id=message_id
+                self.names, event=event, key_id=key_id, signature=signature, id=_id_of(message)
             ),
             door=Door.INTAKE,
             event=event,
@@ -244,22 +254,49 @@ class RabbitIntake:
                 taken.append(lane.popleft())
         return taken
 
-    def finish(self, deliveries: Sequence[Delivery], outcomes: Sequence[Outcome]) -> None:
-        """Publish *outcomes*, and once the broker has them safely, acknowledge the entries."""
-        self.publish([(outcome.event(), outcome.halted) for outcome in outcomes])
+    def finish(self, done: Sequence[Finished]) -> None:
+        """Publish outcomes, and once the broker has them safely, acknowledge their entries."""
+        for some in chunks(done, _AT_ONCE):
+            self.publish([(o.event(), o.halted) for _, o in some if o is not None])
+            self._acknowledge(delivery for delivery, _ in some)
+        self._holding_since = None
+
+    def _acknowledge(self, deliveries: Iterable[Delivery]) -> None:
         with self._using() as link:
             for delivery in deliveries:
                 # Without a tag the connection it came by is gone: it is delivered again.
                 tag = link.tags.pop(delivery.entry, None)
                 if tag is not None:
-                    link.channel.basic_ack(tag)
-        self._holding_since = None
+                    link.channel.basic_ack(tag.number)
+
+    def set_aside(self, deliveries: Sequence[Delivery], *, seconds: float) -> None:
+        """Publish the messages again where the broker keeps them for that long, as they were.
+
+        Each is acknowledged once its copy is there. Between the two there may be both: they bear
+        the same name, so the second one is a redelivery.
+        """
+        for some in chunks(deliveries, _AT_ONCE):
+            with self._using() as link:
+                kept = [each for each in some if each.entry in link.tags]
+                link.publishing.publish(
+                    Outgoing(
+                        self.names.set_aside,
+                        waiting_message(
+                            each.event, each.key_id, each.signature,
+                            message_id=link.tags[each.entry].message_id,
+                            accepted_at=each.received_at,
+                            seconds=seconds,
+                        ),
+                    )
+                    for each in kept
+                )  # fmt: skip
+            self._acknowledge(kept)
 
     def publish(self, events: Sequence[tuple[bytes, bool]]) -> None:
         """Publish outcome events."""
-        if events:
+        for some in chunks(events, _AT_ONCE):
             with self._using() as link:
-                link.publishing.publish(self._outgoing(events))
+                link.publishing.publish(self._outgoing(some))
 
     def _outgoing(self, events: Iterable[tuple[bytes, bool]]) -> Iterable[Outgoing]:
         for event, halted in events:
@@ -313,6 +350,10 @@ class RabbitIntake:
         times = [accepted_at(message, now=now) for message in heads if message is not None]
         channel.close()  # which puts them back
         return min(times, default=None)
+
+
+def _id_of(message: Message) -> str:
+    return str(message.properties.get("message_id") or "")
 
 
 def _is_suspect(delivery: Delivery) -> bool:

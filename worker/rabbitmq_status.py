@@ -22,7 +22,7 @@ class RabbitGauge:
     _connection: Connection | None = field(default=None, init=False)
 
     def read_intake(self) -> IntakeStatus:
-        """The depth of each lane; dead letters count as urgent."""
+        """The depth of each lane; dead letters count as urgent, and what is set aside as bulk."""
         if self._connection is None:
             self._connection = connect_rabbitmq(self.url)
         channel = open_channel(self._connection)
@@ -30,6 +30,7 @@ class RabbitGauge:
         outcomes, halts = (
             undelivered(channel, stream) for stream in (self.names.outcomes, self.names.halts)
         )
+        depths[self.names.intake(Lane.BULK)] += undelivered(channel, self.names.set_aside)
         channel.close()
         depths[self.names.intake()] += depths[self.names.dead_letters]
         return IntakeStatus(

@@ -10,7 +10,8 @@ from typing import Any
 import redis
 
 from models.streams import StreamNames
-from worker.redis_intake import LANES, milliseconds, pool_prefix
+from worker.redis_intake import LANES, pool_prefix
+from worker.redis_pending import AT_ONCE, milliseconds
 
 
 def release_entries_of_dead(client: redis.Redis, names: StreamNames, idle: timedelta) -> bool:
@@ -47,7 +48,11 @@ def _is_dead(consumer: str, prefix: str) -> bool:
 def _make_claimable(
     client: redis.Redis, stream: str, group: str, consumer: str, idle: timedelta
 ) -> None:
-    pending: Any = client.xpending_range(stream, group, "-", "+", 10_000, consumer)
-    numbers = [entry["message_id"] for entry in pending]
-    if numbers:
+    after = "-"
+    while True:
+        pending: Any = client.xpending_range(stream, group, after, "+", AT_ONCE, consumer)
+        numbers = [entry["message_id"] for entry in pending]
+        if not numbers:
+            return
         client.xclaim(stream, group, consumer, 0, numbers, idle=2 * milliseconds(idle), justid=True)
+        after = f"({numbers[-1].decode()}"

@@ -19,17 +19,28 @@ from typing import Any
 import redis
 from redis.commands.core import Script
 
+from models.chunks import chunks
 from models.deliveries import Delivery
 from models.entries import entry_name, place_of
-from models.outcomes import Outcome
 from models.streams import EVENT, KEY, SIGNATURE, Lane, StreamNames
 from models.tables import Door
 from tasks.drain import ALONE_FROM_DELIVERY
-from tasks.intake import bulk_share
+from tasks.intake import Finished, bulk_share
+from worker.redis_pending import (
+    AT_ONCE,
+    SET_ASIDE,
+    Pending,
+    give,
+    left_by_others,
+    milliseconds,
+    set_aside_before,
+)
 
 _EVENT, _KEY, _SIGNATURE = EVENT.encode(), KEY.encode(), SIGNATURE.encode()
 LANES = (Lane.URGENT, Lane.BULK)
 _GONE_AFTER_MS = 3_600_000
+_ASIDE_EVERY = 0.5
+"""Seconds between two looks for what is set aside, while nothing is."""
 _FORGET_CONSUMERS = """
     local found = redis.pcall('XINFO', 'CONSUMERS', KEYS[1], ARGV[1])
     if found.err then return end  -- no stream, or no group, yet
@@ -45,6 +56,7 @@ _FORGET_CONSUMERS = """
 
 _FINISH = """
     local group, kept, next = ARGV[1], ARGV[2], #KEYS + 3
+    redis.call('XACK', KEYS[1], group, '0-0')
     for number, stream in ipairs(KEYS) do
         local first, last = next, next + ARGV[number + 2] - 1
         next = last + 1
@@ -63,7 +75,17 @@ _FINISH = """
 A script, like a MULTI, is carried out whole, but it is one command with one reply: to write and
 read those of a MULTI took a tenth of a request's time. Its arguments are the group, how many
 outcomes are kept, how many arguments each stream has, and these.
+
+It begins with a write that changes nothing, since a script that has written may go on writing where
+Redis has no memory left: what is finished makes room, and must not be refused for want of it.
 """
+
+_MAKE_GROUP = """
+    redis.call('XACK', KEYS[1], ARGV[1], '0-0')  -- see above
+    local made = redis.pcall('XGROUP', 'CREATE', KEYS[1], ARGV[1], '0', 'MKSTREAM')
+    if made.err and not string.find(made.err, 'BUSYGROUP') then return made end
+"""
+"""Creates the consumer group where it is missing, also where Redis has no memory left."""
 
 
 def connect_redis(url: str) -> redis.Redis:
@@ -90,11 +112,7 @@ def pool_prefix(main_pid: int) -> str:
 def make_groups(client: redis.Redis, names: StreamNames) -> None:
     """Create the consumer group on both lanes, from the beginning, where it is missing."""
     for lane in LANES:
-        try:
-            client.xgroup_create(names.intake(lane), names.group, id="0", mkstream=True)
-        except redis.ResponseError as error:
-            if not str(error).startswith("BUSYGROUP"):
-                raise
+        client.eval(_MAKE_GROUP, 1, names.intake(lane), names.group)
 
 
 @dataclass(slots=True)
@@ -115,17 +133,18 @@ class RedisIntake:
     consumer: str = field(default_factory=consumer_name)
     _finish: Script = field(init=False)
     _claim_at: float = field(default=0.0, init=False)
+    _aside_at: float = field(default=0.0, init=False)
     _calls_seen: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
         self._finish = self.client.register_script(_FINISH)
 
     def receive(self, limit: int) -> list[Delivery]:
-        """Take up to *limit* entries: abandoned ones first, then urgent, then bulk."""
+        """Take up to *limit* entries: abandoned, then urgent, then bulk, then set aside."""
         try:
             return self._abandoned(limit) or self._new(limit)
         except redis.ResponseError as error:
-            if not str(error).startswith("NOGROUP"):
+            if not str(error).startswith(("NOGROUP", "no such key")):
                 raise
             make_groups(self.client, self.names)
             return []
@@ -136,7 +155,26 @@ class RedisIntake:
 
     def _new(self, limit: int) -> list[Delivery]:
         urgent = self._read(Lane.URGENT, limit - bulk_share(limit))
-        return urgent + self._read(Lane.BULK, limit - len(urgent))
+        room = limit - len(urgent)
+        aside = self._aside(bulk_share(room))
+        bulk = self._read(Lane.BULK, room - len(aside))
+        room -= len(aside) + len(bulk)
+        return urgent + bulk + aside + self._aside(room)
+
+    def _aside(self, limit: int) -> list[Delivery]:
+        """Take up to *limit* of what was set aside until now, looked for once in a while."""
+        now = time.monotonic()
+        if not limit or now < self._aside_at:
+            return []
+        for lane in LANES:
+            stream = self.names.intake(lane)
+            pending = set_aside_before(
+                self.client, self.names, stream, idle=self.claim_idle, limit=limit
+            )
+            if found := self._claim(stream, pending):
+                return [each._replace(set_aside=True) for each in found]
+        self._aside_at = now + _ASIDE_EVERY
+        return []
 
     def _read(self, lane: Lane, limit: int) -> list[Delivery]:
         if not limit:
@@ -163,27 +201,29 @@ class RedisIntake:
         if now < self._claim_at:
             return []
         for lane in LANES:
-            claimed = self._claim(self.names.intake(lane), limit)
+            stream = self.names.intake(lane)
+            left = left_by_others(
+                self.client, self.names, stream, idle=self.claim_idle, limit=limit
+            )
+            # One that has been delivered too often comes alone; at random, so that two processes
+            # rarely want the same one.
+            suspects = [each for each in left if each.deliveries + 1 >= ALONE_FROM_DELIVERY]
+            claimed = self._claim(stream, [random.choice(suspects)] if suspects else left)  # noqa: S311
             if claimed:
                 return claimed
         self._claim_at = now + self.claim_idle.total_seconds() / 3
         return []
 
-    def _claim(self, stream: str, limit: int) -> list[Delivery]:
-        """Take over up to *limit* entries, or one that has been delivered too often, alone."""
-        idle = milliseconds(self.claim_idle)
-        pending: Any = self.client.xpending_range(
-            stream, self.names.group, "-", "+", limit, idle=idle
-        )
-        times = {entry["message_id"]: entry["times_delivered"] + 1 for entry in pending}
-        suspects = [number for number, count in times.items() if count >= ALONE_FROM_DELIVERY]
-        # At random, so that two processes rarely want the same one.
-        wanted = [random.choice(suspects)] if suspects else list(times)  # noqa: S311
-        if not wanted:
+    def _claim(self, stream: str, pending: Sequence[Pending]) -> list[Delivery]:
+        """Take over those entries that nobody else has taken over meanwhile."""
+        if not pending:
             return []
-        reply: Any = self.client.xclaim(stream, self.names.group, self.consumer, idle, wanted)
+        times = {each.number: each.deliveries + 1 for each in pending}
+        reply: Any = self.client.xclaim(
+            stream, self.names.group, self.consumer, milliseconds(self.claim_idle), list(times)
+        )
         claimed = {number: fields for number, fields in reply if number is not None}
-        self._forget_deleted(stream, set(wanted) - claimed.keys())
+        self._forget_deleted(stream, times.keys() - claimed.keys())
         now = datetime.now(UTC)
         return [
             _delivery(stream, number, fields, now, times[number])
@@ -196,22 +236,23 @@ class RedisIntake:
             if not self.client.xrange(stream, number, number):
                 self.client.xack(stream, self.names.group, number)
 
-    def finish(self, deliveries: Sequence[Delivery], outcomes: Sequence[Outcome]) -> None:
-        """Publish *outcomes*, acknowledge and delete the entries, all or nothing."""
-        events = [outcome.event() for outcome in outcomes]
-        halts = [event for event, o in zip(events, outcomes, strict=True) if o.halted]
-        self._exchange(events, halts, _by_stream(deliveries))
+    def finish(self, done: Sequence[Finished]) -> None:
+        """Publish outcomes, acknowledge and delete the entries, in parts that are each whole."""
+        for some in chunks(done, AT_ONCE):
+            events = [(o.event(), o.halted) for _, o in some if o is not None]
+            self._exchange(events, _by_stream(delivery for delivery, _ in some))
 
     def publish(self, events: Sequence[tuple[bytes, bool]]) -> None:
         """Publish outcome events that no entry carries."""
-        outcomes = [event for event, _ in events]
-        halts = [event for event, halted in events if halted]
-        self._exchange(outcomes, halts, {})
+        for some in chunks(events, AT_ONCE):
+            self._exchange(some, {})
 
     def _exchange(
-        self, outcomes: Sequence[bytes], halts: Sequence[bytes], taken: Mapping[str, Sequence[str]]
+        self, events: Sequence[tuple[bytes, bool]], taken: Mapping[str, Sequence[str]]
     ) -> None:
         """Publish outcomes, and take the entries *taken* out of their streams."""
+        outcomes = [event for event, _ in events]
+        halts = [event for event, halted in events if halted]
         lists: list[Sequence[bytes | str]] = [outcomes, halts, *taken.values()]
         self._finish(
             keys=[self.names.outcomes, self.names.halts, *taken],
@@ -220,31 +261,23 @@ class RedisIntake:
 
     def renew(self, deliveries: Sequence[Delivery]) -> None:
         """Reset the idle time of these entries without counting a delivery."""
-        with self.client.pipeline(transaction=False) as pipeline:
-            for stream, numbers in _by_stream(deliveries).items():
-                pipeline.xclaim(
-                    stream, self.names.group, self.consumer, 0, list(numbers), justid=True
-                )
-            pipeline.execute()
+        self._give(self.consumer, deliveries, idle=0)
 
     def hand_back(self, deliveries: Sequence[Delivery]) -> None:
         """Make these entries claimable at once, as if they had not been delivered this time."""
         idle = milliseconds(self.claim_idle) * 2
-        with self.client.pipeline(transaction=False) as pipeline:
-            for delivery in deliveries:
-                stream, number = _place(delivery)
-                pipeline.xclaim(
-                    stream,
-                    self.names.group,
-                    self.consumer,
-                    0,
-                    [number],
-                    idle=idle,
-                    retrycount=delivery.deliveries - 1,
-                    justid=True,
-                )
-            pipeline.execute()
+        self._give(self.consumer, map(_undelivered, deliveries), idle=idle)
         self._claim_at = 0.0
+
+    def set_aside(self, deliveries: Sequence[Delivery], *, seconds: float) -> None:
+        """Leave these entries in the pending list, claimable when their time has come."""
+        idle = max(0, milliseconds(self.claim_idle - timedelta(seconds=seconds)))
+        self._give(SET_ASIDE, map(_undelivered, deliveries), idle=idle)
+        self._aside_at = 0.0
+
+    def _give(self, consumer: str, deliveries: Iterable[Delivery], *, idle: int) -> None:
+        entries = ((*_place(each), each.deliveries) for each in deliveries)
+        give(self.client, self.names, consumer, entries, idle=idle)
 
     def forget_consumers(self) -> None:
         """Remove consumers that are gone, but never one on which something is pending."""
@@ -260,11 +293,6 @@ class RedisIntake:
             entries: Any = self.client.xrange(self.names.intake(lane), count=1)
             oldest += [_accepted_at(number, datetime.now(UTC)) for number, _ in entries]
         return min(oldest, default=None)
-
-
-def milliseconds(duration: timedelta) -> int:
-    """A time span as Redis takes it."""
-    return int(duration.total_seconds() * 1000)
 
 
 def _delivery(
@@ -298,12 +326,17 @@ def _accepted_at(number: bytes, now: datetime) -> datetime:
         return now
 
 
+def _undelivered(delivery: Delivery) -> Delivery:
+    """As if it had not been delivered this time."""
+    return delivery._replace(deliveries=delivery.deliveries - 1)
+
+
 def _place(delivery: Delivery) -> tuple[str, str]:
     stream, _, number = place_of(delivery.entry).rpartition("/")
     return stream, number
 
 
-def _by_stream(deliveries: Sequence[Delivery]) -> dict[str, list[str]]:
+def _by_stream(deliveries: Iterable[Delivery]) -> dict[str, list[str]]:
     numbers: dict[str, list[str]] = defaultdict(list)
     for delivery in deliveries:
         stream, number = _place(delivery)

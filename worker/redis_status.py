@@ -7,6 +7,7 @@ import redis
 
 from models.streams import Lane, StreamNames
 from worker.intake_status import ConsumerStatus, IntakeStatus, LaneStatus
+from worker.redis_pending import SET_ASIDE
 
 # Everything that was read and not acknowledged lies before the group's last-delivered id. That part
 # is short, and is counted; what lies behind it may be long, and is the rest.
@@ -105,6 +106,8 @@ def read_consumers(client: redis.Redis, names: StreamNames) -> list[ConsumerStat
             continue
         for consumer in consumers:
             name, idle = consumer["name"].decode(), consumer["idle"] / 1000
+            if name == SET_ASIDE:
+                continue
             other = found.get(name)
             found[name] = ConsumerStatus(
                 name,

@@ -23,10 +23,10 @@ from worker.settings import load_settings
 
 finish = RedisIntake.finish
 
-def witnessed(intake, deliveries, outcomes):
-    finish(intake, deliveries, outcomes)
+def witnessed(intake, done):
+    finish(intake, done)
     with open(os.environ["FINISHED"], "a") as file:
-        file.writelines(place_of(delivery.entry) + "\\n" for delivery in deliveries)
+        file.writelines(place_of(delivery.entry) + "\\n" for delivery, _ in done)
 
 RedisIntake.finish = witnessed
 run_worker(load_settings())

@@ -1,6 +1,7 @@
 """What both intake engines promise alike: what `tasks.intake` and `producers.publisher` say."""
 
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from socket import SHUT_RDWR
@@ -19,7 +20,7 @@ from producers.engines import connect_publisher
 from producers.faults import IntakeFull
 from producers.publisher import Publisher
 from producers.signed import SignedEvent
-from tasks.intake import Intake
+from tasks.intake import Finished, Intake
 from tests.support.rabbitmq import rabbitmq_queues
 from tests.support.requests import KEY_ID, SECRET, SOURCE, event, report
 from tests.support.servers import Servers
@@ -116,6 +117,11 @@ def outcome_of(delivery: Delivery, id: str, *, halted: bool = False) -> Outcome:
     )
 
 
+def decided(deliveries: Sequence[Delivery], *, halted: bool = False) -> list[Finished]:
+    """Deliveries with the outcomes that say so."""
+    return [(each, outcome_of(each, _id(each), halted=halted)) for each in deliveries]
+
+
 def receive(intake: Intake, count: int, *, limit: int = 300) -> list[Delivery]:
     """Receive until *count* entries have come, however many at a time."""
     found: list[Delivery] = []
@@ -178,7 +184,7 @@ def test_what_is_finished_never_comes_again(engine: Engine) -> None:
     position = publisher.position()
     publisher.publish([signed(f"r{number}") for number in range(4)])
     found = receive(first, 4)
-    first.finish(found[:2], [outcome_of(found[0], "r0"), outcome_of(found[1], "r1")])
+    first.finish(decided(found[:2]))
     engine.abandon(first)
     again = receive(engine.open_intake(), 2)
     assert [_id(each) for each in again] == ["r2", "r3"]
@@ -210,9 +216,43 @@ def test_what_is_handed_back_comes_again_uncounted(engine: Engine) -> None:
         assert [(_id(each), each.deliveries) for each in found] == [("a", 1), ("b", 1)]
         intake.hand_back(found)
     found = receive(intake, 2)
-    intake.finish(found, [outcome_of(each, _id(each)) for each in found])
+    intake.finish(decided(found))
     engine.abandon(intake)
     assert engine.open_intake().receive(300) == []
+
+
+def test_what_is_set_aside_comes_again_after_what_is_new(engine: Engine) -> None:
+    """Uncounted, under its name, to whoever has room; meanwhile nobody holds it."""
+    intake = engine.open_intake()
+    engine.publisher().publish([signed(f"early{number}") for number in range(3)])
+    early = receive(intake, 3)
+    intake.set_aside(early, seconds=0)
+    engine.abandon(intake)
+    other = engine.open_intake()
+    engine.publisher().publish([signed(f"new{number}") for number in range(20)])
+    found = receive(other, 23)
+    assert [_id(each) for each in found if _id(each).startswith("new")][:15] == [
+        f"new{number}" for number in range(15)
+    ]
+    again = [each for each in found if _id(each).startswith("early")]
+    assert {each.entry for each in again} == {each.entry for each in early}
+    assert {each.deliveries for each in again} == {1}
+    other.finish(decided(found))
+    engine.abandon(other)
+    assert engine.open_intake().receive(300) == []
+
+
+def test_what_is_set_aside_stays_so_for_its_time(engine: Engine) -> None:
+    """It comes no earlier than it was said, and is received as if for the first time."""
+    intake = engine.open_intake()
+    engine.publisher().publish([signed("a")])
+    found = receive(intake, 1)
+    begun = time.monotonic()
+    intake.set_aside(found, seconds=IDLE.total_seconds() * 0.9)
+    (again,) = receive(intake, 1)
+    assert time.monotonic() - begun >= IDLE.total_seconds() * 0.8
+    assert again.deliveries == 1
+    assert again.received_at <= found[0].received_at + timedelta(milliseconds=1)
 
 
 def test_what_is_held_in_an_outage_comes_again_when_its_connection_is_lost(
@@ -270,7 +310,7 @@ def test_renewed_entries_stay_in_hand(engine: Engine) -> None:
     engine.publisher().publish([signed("a")])
     found = receive(intake, 1)
     intake.renew(found)
-    intake.finish(found, [outcome_of(found[0], "a")])
+    intake.finish(decided(found))
     engine.abandon(intake)
     assert engine.open_intake().receive(300) == []
 
@@ -282,10 +322,10 @@ def test_outcomes_are_read_from_the_position_noted_before(engine: Engine) -> Non
     publisher.publish([signed(f"r{number}") for number in range(6)])
     found = receive(intake, 6)
     start = publisher.position()
-    intake.finish(found[:3], [outcome_of(each, _id(each)) for each in found[:3]])
+    intake.finish(decided(found[:3]))
     middle = publisher.position()
     assert middle != start
-    intake.finish(found[3:], [outcome_of(each, _id(each), halted=True) for each in found[3:]])
+    intake.finish(decided(found[3:], halted=True))
     for since, wanted in (
         (start, ["r0", "r1", "r2", "r3", "r4", "r5"]),
         (middle, ["r3", "r4", "r5"]),

@@ -37,7 +37,7 @@ def test_an_entry_from_the_future_was_accepted_now(
     for moment in (oldest, *(each.received_at for each in found)):
         assert moment is not None
         assert before <= moment <= datetime.now(UTC)
-    intake.finish(found, [])
+    intake.finish([(each, None) for each in found])
     assert intake.oldest_undecided() is None
 
 

@@ -30,6 +30,7 @@ def rabbitmq_queues() -> Iterator[tuple[str, StreamNames]]:
         channel = open_channel(connection)
         for queue in (
             *intake_queues(names),
+            names.set_aside,
             names.outcomes,
             names.halts,
             f"{names.namespace}:tasks",

@@ -84,7 +84,7 @@ def _acknowledge_early() -> None:
     batches = count(1)
 
     def hasty(drain: Drain, deliveries: Sequence[Any]) -> None:
-        drain.intake.finish(deliveries, [])
+        drain.intake.finish([(each, None) for each in deliveries])
         if next(batches) % 3 == 0:
             os.kill(os.getpid(), signal.SIGKILL)
         run_batch(drain, deliveries)
