@@ -50,6 +50,8 @@ _KINDS = (
     "communication",
     "halt",
     "audit",
+    "registry",
+    "source",
     *(sheet.key.removesuffix("_id") for sheet in SHEETS.values()),
 )
 """What a record can be about."""

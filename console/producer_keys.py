@@ -1,7 +1,8 @@
-"""Changing the producer registry: a new source, or a further key of one that is there.
+"""Changing the producer registry: a new source or key, or taking one out.
 
-The file keeps its comments, its owner and its mode, and is replaced whole or not at all. Nobody
-else changes it meanwhile: a lock file beside it is held.
+The file keeps its comments, its owner and its mode, and is replaced whole or not at all: written
+beside, then renamed. Nobody else changes it meanwhile: a lock file beside it is held. From the
+first change on it says where it ends (`models.whole_files`).
 """
 
 import fcntl
@@ -9,7 +10,7 @@ import os
 import re
 import secrets
 import tomllib
-from collections.abc import Iterator, MutableMapping, Sequence
+from collections.abc import Callable, Iterator, MutableMapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +20,7 @@ import tomlkit
 
 from console.failures import wrong_usage
 from models.registry import RegistryError, load_registry
+from models.whole_files import CLOSED, END, last_line
 
 _SECRET_BYTES = 32
 _OUTSIDE_KEY_IDS = re.compile(r"[^A-Za-z0-9._:-]+")
@@ -59,11 +61,14 @@ def add_key(path: Path, source: str, rights: Rights | None) -> NewKey:
         Failure: rights are missing for a new source, or given for one that is there.
         RegistryError: the file is at fault, or would be.
     """
-    path = path.resolve()
-    with _locked(path):
-        text = _read(path)
-        sources = tomllib.loads(text).get("sources", {})
-        is_new = source not in sources
+    with _changing(path) as change:
+        values = tomllib.loads(change.text)
+        is_new = source not in values.get("sources", {})
+        if not is_new and source in values.get("withdrawn", []):
+            raise wrong_usage(
+                f"The source {source} stands in {path}, but also in its withdrawn, which counts:"
+                " take its name out there, and it is back with the keys that it has."
+            )
         if is_new:
             rights = _sufficient(rights, source)
         elif rights is not None:
@@ -72,8 +77,33 @@ def add_key(path: Path, source: str, rights: Rights | None) -> NewKey:
                 " To give it a further key, name no procedures, users or other rights."
             )
         key = _new_key(source, is_new)
-        _replace(path, _with_key(path, text, key, rights))
+        change.make(lambda document: _enter(document, key, rights))
     return key
+
+
+def remove_source(path: Path, source: str) -> None:
+    """Take a source out, with all its keys; its name stays in the file as withdrawn.
+
+    Raises:
+        Failure: there is no such source.
+        RegistryError: the file is at fault, or cannot be changed.
+    """
+    with _changing(path) as change:
+        _known(path, source)
+        change.make(lambda document: _withdraw(document, source))
+
+
+def remove_key(path: Path, source: str, key_id: str) -> None:
+    """Take one key of a source out.
+
+    Raises:
+        Failure: there is no such source, or it has no such key.
+        RegistryError: the file is at fault, or cannot be changed.
+    """
+    with _changing(path) as change:
+        if key_id not in _known(path, source):
+            raise wrong_usage(f"The source {source} has no key {key_id} in {path}.")
+        change.make(lambda document: _drop_key(document, source, key_id))
 
 
 def _sufficient(rights: Rights | None, source: str) -> Rights:
@@ -91,25 +121,54 @@ def _new_key(source: str, is_new: bool) -> NewKey:
     return NewKey(source, key_id, secrets.token_hex(_SECRET_BYTES), is_new)
 
 
-def _with_key(path: Path, text: str, key: NewKey, rights: Rights | None) -> str:
-    """The registry's text with the key, and with nothing else changed.
-
-    tomlkit keeps the text as it is written, but misplaces a table among dotted keys; so its work
-    is held against the same change to the bare values.
-    """
-    written, values = tomlkit.parse(text), tomllib.loads(text)
-    for document in (written, values):
-        _enter(document, key, rights)
-    changed = tomlkit.dumps(written)
-    if tomllib.loads(changed) != values:
-        raise RegistryError(
-            f"{path} is written so that nothing can be added without harm (with dotted keys, for"
-            " example): write each source as a table, [sources.NAME]"
-        )
-    return changed
+def _known(path: Path, source: str) -> list[str]:
+    """The key ids of a source that is there."""
+    known = load_registry(path).sources.get(source) if path.exists() else None
+    if known is None:
+        raise wrong_usage(f"There is no source {source} in {path}.")
+    return [key.id for key in known.keys]
 
 
-def _enter(document: MutableMapping[str, Any], key: NewKey, rights: Rights | None) -> None:
+Document = MutableMapping[str, Any]
+
+
+@dataclass(slots=True)
+class _Change:
+    """One change of the registry at *path*, whose text nobody else changes meanwhile."""
+
+    path: Path
+    text: str
+
+    def make(self, edit: Callable[[Document], None]) -> None:
+        """Replace the file by one with the edit, and with nothing else changed.
+
+        tomlkit keeps the text as it is written, but misplaces a table among dotted keys; so its
+        work is held against the same edit of the bare values.
+        """
+        text = _opened(self.text)
+        written, values = tomlkit.parse(text), tomllib.loads(text)
+        for document in (written, values):
+            edit(document)
+        changed = tomlkit.dumps(written)
+        if tomllib.loads(changed) != values:
+            raise RegistryError(
+                f"{self.path} is written so that it cannot be changed without harm (with dotted"
+                " keys, for example): write each source as a table, [sources.NAME]"
+            )
+        _replace(self.path, f"{changed.rstrip()}\n\n{END}\n")
+
+
+def _opened(text: str) -> str:
+    """The text without its last line, [end], and with what stands at the top of every registry."""
+    values = tomllib.loads(text)
+    if "closed" in values and last_line(text) == END:
+        before, _, after = text.rpartition(END)
+        text = f"{before.rstrip()}\n{after.lstrip()}"
+    missing = [line for line in (CLOSED, "withdrawn = []") if line.split()[0] not in values]
+    return "".join(f"{line}\n" for line in missing) + ("\n" if missing else "") + text
+
+
+def _enter(document: Document, key: NewKey, rights: Rights | None) -> None:
     sources = document.setdefault("sources", {})
     if rights is not None:
         sources[key.source] = {
@@ -117,11 +176,34 @@ def _enter(document: MutableMapping[str, Any], key: NewKey, rights: Rights | Non
             "users": _allowed(rights.users),
             **({"require_severity_flags": True} if rights.require_severity_flags else {}),
         }
+        while key.source in document["withdrawn"]:
+            document["withdrawn"].remove(key.source)
     sources[key.source].setdefault("keys", []).append({"id": key.key_id, "secret": key.secret})
+
+
+def _withdraw(document: Document, source: str) -> None:
+    del document["sources"][source]
+    if not document["sources"]:
+        del document["sources"]
+    if source not in document["withdrawn"]:
+        document["withdrawn"].append(source)
+
+
+def _drop_key(document: Document, source: str, key_id: str) -> None:
+    keys = document["sources"][source]["keys"]
+    (place,) = (place for place, key in enumerate(keys) if key["id"] == key_id)
+    del keys[place]
 
 
 def _allowed(allowed: Allowed) -> str | list[str]:
     return allowed if isinstance(allowed, str) else list(allowed)
+
+
+@contextmanager
+def _changing(path: Path) -> Iterator[_Change]:
+    path = path.resolve()
+    with _locked(path):
+        yield _Change(path, _read(path))
 
 
 def _read(path: Path) -> str:

@@ -1,18 +1,23 @@
 """`andon producers`: who may publish, with which keys, and what each may do."""
 
 import os
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from console.command_line import read_id
-from console.failures import wrong_usage
+from console.database import database
+from console.failures import Failure, wrong_usage
 from console.output import AsJson, examples, listing, notices, print_document, screen
-from console.producer_keys import Allowed, NewKey, Rights, add_key
+from console.producer_keys import Allowed, NewKey, Rights, add_key, remove_key, remove_source
+from models.audit import AuditEntry, AuditError, write_audit
+from models.operator import who_acts
 from models.registry import KEPT_IN_FORCE, Registry, RegistryError, Source, load_registry
 from policy.procedures import PROCEDURES
-from worker.settings import load_settings
+from policy.vocabulary import AuditAction
+from worker.settings import Settings, load_settings
 
 app = typer.Typer(no_args_is_help=True, help="Manage the producer registry: sources and keys.")
 
@@ -73,11 +78,15 @@ def add(
         read_id("--user", one)
     named = bool(procedures or users or require_severity_flags)
     rights = Rights(procedures, users, require_severity_flags) if named else None
-    path = load_settings().producers_file
+    settings = load_settings()
+    path = settings.producers_file
     if key_file is None:
-        _show(add_key(path, source, rights), as_json=as_json)
+        key = add_key(path, source, rights)
     else:
-        _show(_add_to_file(path, source, rights, key_file), as_json=as_json, key_file=key_file)
+        key = _add_to_file(path, source, rights, key_file)
+    _show(key, as_json=as_json, key_file=key_file)
+    action = AuditAction.CREATE if key.source_is_new else AuditAction.UPDATE
+    _record(settings, action, source, {"key_added": key.key_id})
 
 
 def _one_way(what: str, named: list[str] | None, anything: bool) -> Allowed:
@@ -115,6 +124,68 @@ def _show(key: NewKey, *, as_json: bool, key_file: Path | None = None) -> None:
         screen().print(line, markup=False, soft_wrap=True)
     if key_file is None:
         notices().print("The secret is not shown again.", style="yellow")
+
+
+@app.command(
+    epilog=examples(
+        "andon producers remove alertmanager                    the source, with all its keys",
+        "andon producers remove alertmanager --key alerts-1     one key, after a rotation",
+    )
+)
+def remove(
+    source: Annotated[str, typer.Argument(help="The source's name.")],
+    key: Annotated[
+        str | None, typer.Option(metavar="ID", help="Take out this key only; the source stays.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Take out a source, or one of its keys. Running workers take the change up by themselves.
+
+    Requests that are signed with it and not decided yet halt as unauthenticated. A source's name
+    stays in the file as withdrawn: so a file that lost it by accident does not look the same.
+    """
+    settings = load_settings()
+    if key is None:
+        remove_source(settings.producers_file, source)
+    else:
+        remove_key(settings.producers_file, source, key)
+    if as_json:
+        print_document({"source": source, "key_id": key})
+    else:
+        what = f"The source {source} is" if key is None else f"The key {key} of {source} is"
+        screen().print(f"{what} taken out.", markup=False, soft_wrap=True)
+    action = AuditAction.DELETE if key is None else AuditAction.UPDATE
+    _record(settings, action, source, {} if key is None else {"key_removed": key})
+
+
+def _record(
+    settings: Settings, action: AuditAction, source: str, context: dict[str, object]
+) -> None:
+    """Say in the audit who has changed the registry.
+
+    The change itself is in it in any case, from the first worker that takes it up. So it is made,
+    too, where the database does not answer: a key that leaked has to come out at once.
+    """
+    entry = AuditEntry(
+        at=datetime.now(UTC),
+        action=action,
+        outcome="done",
+        subject=f"source:{source}",
+        context={**context, **who_acts()},
+    )
+    try:
+        with (
+            database(settings.database_url.get_secret_value()) as engine,
+            engine.begin() as connection,
+        ):
+            write_audit(connection, settings.current_audit_key(), [entry])
+    except (Failure, AuditError) as error:
+        notices().print(
+            f"The audit does not say who has changed the registry: {error}",
+            style="yellow",
+            markup=False,
+            soft_wrap=True,
+        )
 
 
 @app.command("list")

@@ -2,6 +2,9 @@
 
 A TOML file, one table a source::
 
+    closed = true                                         # so this file ends with [end]
+    withdrawn = ["old-monitor"]                           # sources that were taken out
+
     [sources.alertmanager-prod]
     procedures = ["report_incident", "update_incident"]   # or "any"
     users = ["17", "23"]                                  # or "any": whom it may act for
@@ -11,15 +14,21 @@ A TOML file, one table a source::
     id = "alertmanager-2026-11"
     secret = "…64 hex digits or more…"
 
+    [end]
+
 Several keys let a key be rotated without a pause: add the new one, switch the producer, remove
 the old one. A key id belongs to one source only.
+
+A file that was emptied or cut off must not look like one from which sources were taken out. So a
+source is taken out by its name in ``withdrawn``, whatever stands of it below, and
+`models.whole_files` says what ``closed`` and ``[end]`` are for.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     BaseModel,
@@ -97,6 +106,8 @@ class Registry(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
+    withdrawn: frozenset[Name] = frozenset()
+    """Sources that were taken out; none of `sources`."""
     sources: Mapping[Name, Source] = Field(default_factory=dict)
 
     @model_validator(mode="after")
@@ -121,30 +132,57 @@ class Registry(BaseModel):
         """The source that *key_id* belongs to, and its secret; None for an unknown key."""
         return self._by_key.get(key_id)
 
+    def lacking(self, known: Iterable[str]) -> list[str]:
+        """Those of the sources *known* that are gone, and were not taken out on purpose."""
+        return sorted(set(known) - self.sources.keys() - self.withdrawn)
+
 
 def load_registry(path: Path) -> Registry:
     """Read the registry.
 
     Raises:
-        RegistryError: the file is missing, readable by others, or at fault (every fault named).
+        RegistryError: the file is missing, cut off, without any source, another user's, readable by
+            others, or at fault (every fault named).
     """
     try:
-        document = read_secret_toml(path)
-        return Registry.model_validate(document)
+        document, is_closed = read_secret_toml(path)
     except SecretFileFault as fault:
         raise RegistryError(str(fault)) from None
+    try:
+        registry = Registry.model_validate(_without_withdrawn(document))
     except ValidationError as error:
         faults = [f"{fault.path} {fault.message}" for fault in file_errors(error, document)]
         raise RegistryError(f"{path}: {'; '.join(faults)}") from None
+    if not registry.sources and not (is_closed and registry.withdrawn):
+        raise RegistryError(
+            f"{path} has no sources, as when it is being written just now, or the disk is full"
+        )
+    return registry
 
 
-def registry_fault(path: Path) -> str | None:
-    """What is wrong with the registry file now; None if nothing is."""
+def _without_withdrawn(document: dict[str, Any]) -> dict[str, Any]:
+    """The document without the sources that are withdrawn: nothing of them counts."""
+    withdrawn, sources = document.get("withdrawn"), document.get("sources")
+    if not isinstance(withdrawn, list) or not isinstance(sources, dict):
+        return document
+    return {
+        **document,
+        "sources": {name: each for name, each in sources.items() if name not in withdrawn},
+    }
+
+
+def registry_fault(path: Path, known: Iterable[str] = ()) -> str | None:
+    """What is wrong with the registry file now; None if nothing is.
+
+    Args:
+        path: the file.
+        known: the sources that there were.
+    """
     try:
-        load_registry(path)
+        gone = load_registry(path).lacking(known)
     except RegistryError as error:
         return str(error)
-    return None
+    return fault_of_lacking(path, gone) if gone else None
 
 
 KEPT_IN_FORCE = (
@@ -153,12 +191,22 @@ KEPT_IN_FORCE = (
 )
 
 
+def fault_of_lacking(path: Path, gone: Sequence[str]) -> str:
+    """What is wrong with a file that lacks the sources *gone*, which were there."""
+    names = ", ".join(gone)
+    return (
+        f"{path} lacks what was there: {names}. If it was taken out on purpose, say so:"
+        " `andon producers remove NAME`, or its name in withdrawn, at the top of the file"
+    )
+
+
 @dataclass(slots=True)
 class RegistryFile:
     """The registry as the file has it now: read again whenever the file has changed.
 
-    A file that has become faulty keeps the last good registry in force, so that a slip of an editor
-    does not stop every producer. It is told to *on_fault*: a key taken out may still be good.
+    A file that has become faulty, or lacks a source without saying that it was taken out, keeps the
+    last good registry in force, so that a slip of an editor or a full disk stops no producer. It is
+    told to *on_fault*: a key taken out may still be good.
 
     Attributes:
         on_fault: called with the fault when one begins or becomes another one, and with None when
@@ -172,7 +220,7 @@ class RegistryFile:
     _registry: Registry | None = None
 
     def current(self) -> Registry:
-        """The registry in force.
+        """The registry in force, after a look at the file.
 
         Raises:
             RegistryError: the file has never been readable.
@@ -180,14 +228,32 @@ class RegistryFile:
         stamp = self._look()
         if self._registry is None or stamp != self._stamp:
             try:
-                self._registry = load_registry(self.path)
+                self._registry = self._load()
                 self._note(None)
             except RegistryError as error:
+                self._note(str(error))
                 if self._registry is None:
                     raise
-                self._note(str(error))
             self._stamp = stamp
         return self._registry
+
+    def in_force(self) -> Registry:
+        """The registry as the last look found it.
+
+        Raises:
+            RegistryError: the file has never been readable.
+        """
+        return self.current() if self._registry is None else self._registry
+
+    def doubt(self, gone: Sequence[str]) -> None:
+        """Note that the file, though sound, lacks sources that were there before this process."""
+        self._note(fault_of_lacking(self.path, gone))
+
+    def _load(self) -> Registry:
+        registry = load_registry(self.path)
+        if self._registry is not None and (gone := registry.lacking(self._registry.sources)):
+            raise RegistryError(fault_of_lacking(self.path, gone))
+        return registry
 
     def _note(self, fault: str | None) -> None:
         if fault != self.fault:

@@ -1,33 +1,49 @@
-"""Reading TOML files that hold secrets, and that others must not be able to read."""
+"""Reading TOML files that hold secrets: only their owner may write them, others not even read."""
 
+import os
 import stat
-import tomllib
 from pathlib import Path
-from typing import Any
+
+from models.whole_files import NotWhole, WholeFile, read_whole
 
 
 class SecretFileFault(Exception):
     """The file cannot be used; the message names it and says why."""
 
 
-def read_secret_toml(path: Path) -> dict[str, Any]:
+def read_secret_toml(path: Path) -> WholeFile:
     """What the file at *path* says.
 
     Raises:
-        SecretFileFault: it is missing, open to others, or not TOML.
+        SecretFileFault: it is missing, open to others, another user's, not TOML, or cut off.
     """
     try:
-        mode = path.stat().st_mode
-        text = path.read_text(encoding="utf-8")
+        with path.open(encoding="utf-8") as file:
+            found = os.fstat(file.fileno())
+            text = file.read()
     except OSError as error:
         raise SecretFileFault(f"{path}: {error.strerror}") from None
     except UnicodeDecodeError:
         raise SecretFileFault(f"{path} is not TOML: not UTF-8") from None
-    if mode & (stat.S_IRWXG | stat.S_IRWXO) & ~stat.S_IRGRP:
-        raise SecretFileFault(
-            f"{path} holds secrets and is open to others (mode {mode & 0o777:o}): chmod 600 {path}"
-        )
+    _check_access(path, found)
     try:
-        return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise SecretFileFault(f"{path} is not TOML: {error}") from None
+        return read_whole(text)
+    except NotWhole as fault:
+        raise SecretFileFault(f"{path} {fault}") from None
+
+
+def _check_access(path: Path, found: os.stat_result) -> None:
+    """The owner of a file may change it, whatever its mode: so it is ours, or the system's.
+
+    A group may read it: so containers get it from their host.
+    """
+    if found.st_uid not in (os.geteuid(), 0):
+        raise SecretFileFault(
+            f"{path} belongs to another user (uid {found.st_uid}), who could change it. If it is"
+            f" to be used: chown {os.geteuid()} {path}, or chown root"
+        )
+    if found.st_mode & (stat.S_IRWXG | stat.S_IRWXO) & ~stat.S_IRGRP:
+        raise SecretFileFault(
+            f"{path} holds secrets and is open to others (mode {found.st_mode & 0o777:o}):"
+            f" chmod 600 {path}"
+        )

@@ -13,7 +13,7 @@ A TOML file, one table a source, named as the producer registry names it::
     hmac = [{ secret = "…", timestamp_header = "X-Grafana-Alerting-Timestamp" }]
 
 There is no source without a credential, and so no way in for nobody. Several credentials of a kind
-let one be changed without a pause. Tokens, passwords and routing keys may be given as the hex
+let one be changed without a pause. The file may say where it ends (`models.whole_files`). Tokens, passwords and routing keys may be given as the hex
 digits of their SHA-256, ``sha256:…``: they are long and random, so that a fast hash is enough.
 """
 
@@ -240,13 +240,15 @@ def load_gateway_file(path: Path) -> GatewayFile:
     """Read the configuration; mapping files are found beside it.
 
     Raises:
-        GatewayFileError: the file is missing, open to others, or at fault (every fault named).
+        GatewayFileError: the file is missing, cut off, another user's, open to others, or at fault
+            (every fault named).
     """
     try:
-        document = read_secret_toml(path)
-        return GatewayFile.model_validate(document)
+        document = read_secret_toml(path).document
     except SecretFileFault as fault:
         raise GatewayFileError(f"ANDON_GATEWAY_FILE: {fault}") from None
+    try:
+        return GatewayFile.model_validate(document)
     except ValidationError as error:
         faults = [f"  {fault.path} {fault.message}" for fault in file_errors(error, document)]
         raise GatewayFileError("\n".join([f"{path} is at fault:", *faults])) from None

@@ -16,9 +16,10 @@
     impact_level = "high"
     urgency_level = "high"
     severity = { from = "severity", map = { critical = "P1", warning = "P3" } }
+
+It may say where it ends (`models.whole_files`).
 """
 
-import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,6 +36,7 @@ from models.inputs import (
     ShortText,
     Title,
 )
+from models.whole_files import NotWhole, read_whole
 from policy.vocabulary import Level, Severity
 from producers.gateway.mapping import (
     NEEDED,
@@ -107,9 +109,9 @@ def read_mapping(text: str, *, path: Path) -> AlertMapping:
         MappingFaults: naming every fault.
     """
     try:
-        document = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise MappingFaults(path, (f"is not TOML: {error}",)) from None
+        document = read_whole(text).document
+    except NotWhole as fault:
+        raise MappingFaults(path, (str(fault),)) from None
     if "requests" in document and "rules" not in document:
         what = "has [requests] and no [[rules]]: it maps a vendor's report, for `andon import`"
         raise MappingFaults(path, (what,))

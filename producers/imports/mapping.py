@@ -5,7 +5,6 @@ is written, docs/vendor-reports.md says.
 """
 
 import codecs
-import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from models.file_errors import file_errors
 from models.inputs import INPUTS
+from models.whole_files import NotWhole, read_whole
 from producers.imports.input_shapes import InputShape, Sort, input_shapes
 from producers.imports.values import (
     Read,
@@ -157,11 +157,13 @@ def load_mapping(path: Path) -> ReportMapping:
             text = file.read(_LARGEST + 1)
         if len(text) > _LARGEST:
             raise MappingError(f"{path} is larger than {_LARGEST:,} bytes.")
-        document = tomllib.loads(text.decode())
+        document = read_whole(text.decode()).document
     except OSError as error:
         raise MappingError(f"{path}: {error.strerror}.") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
         raise MappingError(f"{path} is not TOML: {error}.") from None
+    except NotWhole as fault:
+        raise MappingError(f"{path} {fault}.") from None
     if "rules" in document and "requests" not in document:
         raise MappingError(
             f"{path} has [[rules]] and no [requests]: it maps alerts, for `andon gateway`."

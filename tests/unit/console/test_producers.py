@@ -9,7 +9,7 @@ from typer.testing import CliRunner, Result
 
 from console.commands import app
 from console.producer_keys import Rights, add_key
-from models.registry import load_registry
+from models.registry import RegistryError, RegistryFile, load_registry
 
 ANYTHING = Rights("any", "any")
 
@@ -242,3 +242,95 @@ def test_without_a_registry_there_are_no_sources(registry: Path) -> None:
     """Which is no error."""
     assert json.loads(andon("list", "--json").stdout) == []
     assert not registry.exists()
+
+
+def test_the_registry_says_where_it_ends(registry: Path) -> None:
+    """From the first change on, also one that was written by hand; no more is changed."""
+    registry.parent.mkdir()
+    by_hand = '# ours\n[sources.a]\nprocedures = "any"\nusers = "any"\n'
+    registry.write_text(by_hand)
+    registry.chmod(0o600)
+    for source in ("a", "b", "a"):
+        added(source, *(("--any-procedure", "--any-user") if source == "b" else ()))
+        lines = registry.read_text().splitlines()
+        assert lines[0] == "closed = true"
+        assert lines[-1] == "[end]"
+        assert lines.count("[end]") == 1
+        assert by_hand in registry.read_text()
+    for length in range(len(registry.read_text().rstrip())):
+        cut = registry.with_name("cut.toml")
+        cut.write_bytes(registry.read_bytes()[:length])
+        cut.chmod(0o600)
+        with pytest.raises(RegistryError):
+            load_registry(cut)
+
+
+def test_a_source_is_taken_out_and_comes_back(registry: Path) -> None:
+    """With all its keys; workers that run see that it was meant."""
+    keys = [added(source, "--any-procedure", "--any-user") for source in ("a", "b")]
+    file = RegistryFile(registry)
+    file.current()
+    result = andon("remove", "a")
+    assert result.exit_code == 0
+    assert "The source a is taken out." in result.stdout
+    assert keys[0]["secret"] not in registry.read_text()
+    assert file.current().owner_of(keys[0]["key_id"]) is None
+    assert file.current().owner_of(keys[1]["key_id"]) is not None
+    assert file.fault is None
+    back = added("a", "--any-procedure", "--any-user")
+    assert file.current().owner_of(back["key_id"]) is not None
+    assert file.current().withdrawn == frozenset()
+
+
+def test_the_last_source_may_be_taken_out(registry: Path) -> None:
+    """Then nobody may publish."""
+    key = added("a", "--any-procedure", "--any-user")
+    file = RegistryFile(registry)
+    file.current()
+    assert andon("remove", "a").exit_code == 0
+    assert file.current().owner_of(key["key_id"]) is None
+    assert json.loads(andon("list", "--json").stdout) == []
+
+
+def test_one_key_is_taken_out(registry: Path) -> None:
+    """As at the end of a rotation; the source stays, and everything else."""
+    old = added("a", "--any-procedure", "--any-user")
+    new = added("a")
+    result = andon("remove", "a", "--key", old["key_id"], "--json")
+    assert json.loads(result.stdout) == {"source": "a", "key_id": old["key_id"]}
+    loaded = load_registry(registry)
+    assert [key.id for key in loaded.sources["a"].keys] == [new["key_id"]]
+    assert loaded.withdrawn == frozenset()
+
+
+@pytest.mark.parametrize("arguments", [("b",), ("a", "--key", "a-2"), ("a", "--key", "")])
+def test_what_is_not_there_cannot_be_taken_out(arguments: tuple[str, ...], registry: Path) -> None:
+    """And nothing is changed."""
+    assert andon("remove", *arguments).exit_code == 2
+    assert not registry.exists()
+    added("a", "--any-procedure", "--any-user")
+    before = registry.read_bytes()
+    assert andon("remove", *arguments).exit_code == 2
+    assert registry.read_bytes() == before
+
+
+def test_a_source_that_is_withdrawn_by_hand_gets_no_key(registry: Path) -> None:
+    """It would be of no use, since withdrawn counts."""
+    added("a", "--any-procedure", "--any-user")
+    by_hand = registry.read_text().replace("withdrawn = []", 'withdrawn = ["a"]')
+    registry.write_text(by_hand)
+    result = andon("add", "a")
+    assert result.exit_code == 2
+    assert "withdrawn" in result.stderr
+    assert registry.read_text() == by_hand
+
+
+@pytest.mark.usefixtures("registry")
+def test_the_registry_is_changed_though_nobody_can_record_who_did_it() -> None:
+    """A key that leaked has to come out, database or none; that it is not recorded is said."""
+    for result in (
+        andon("add", "a", "--any-procedure", "--any-user"),
+        andon("remove", "a"),
+    ):
+        assert result.exit_code == 0
+        assert "does not say who has changed the registry" in result.stderr

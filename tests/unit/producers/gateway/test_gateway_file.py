@@ -1,6 +1,7 @@
 """The gateway's configuration file: what it takes, and how it names what is wrong."""
 
 import hashlib
+import os
 import re
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 from producers.gateway.admission import MOST_AT_ONCE
 from producers.gateway.bodies import BODY_SECONDS, MAX_BODY_BYTES
 from producers.gateway.configuration import GatewayFileError, load_gateway_file
+from producers.gateway.mapping import MappingFaults
 from producers.gateway.mapping_file import load_mapping
 from producers.gateway.openapi import openapi
 from producers.gateway.publishing import MOST_WAITING
@@ -72,6 +74,34 @@ def test_a_file_that_others_can_read_or_change_is_refused(tmp_path: Path, mode: 
     )
     with pytest.raises(GatewayFileError, match=f"chmod 600 {path}"):
         load_gateway_file(path)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+def test_a_file_of_another_user_is_refused(tmp_path: Path) -> None:
+    """Its owner could change it, whatever its mode."""
+    path = written(tmp_path, f'[sources.a]\naccepts = ["cloudevents"]\nbearer = ["{TOKEN}"]')
+    os.chown(path, 12345, 0)
+    with pytest.raises(GatewayFileError, match="belongs to another user"):
+        load_gateway_file(path)
+
+
+def test_a_closed_file_that_is_cut_off_is_refused(tmp_path: Path) -> None:
+    """Or the source that is lost with its end would be turned away as nobody's."""
+    source = 'accepts = ["cloudevents"]\nbearer = ["{} of some length"]\n'
+    text = "closed = true\n" + "".join(f"[sources.{x}]\n{source.format(x)}" for x in "ab")
+    assert "its last line is not [end]" in faults(tmp_path, text)
+    assert list(load_gateway_file(written(tmp_path, f"{text}[end]\n")).sources) == ["a", "b"]
+
+
+def test_a_closed_mapping_that_is_cut_off_is_refused(tmp_path: Path) -> None:
+    """Or what the lost rules are for would halt, or become something else."""
+    mapping = re.findall(r"^```toml\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)[1]
+    path = tmp_path / "mapping.toml"
+    path.write_text(f"closed = true\n{mapping}")
+    with pytest.raises(MappingFaults, match="its last line is not"):
+        load_mapping(path)
+    path.write_text(f"closed = true\n{mapping}[end]\n")
+    assert [rule.name for rule in load_mapping(path).rules] == ["tills", "the rest"]
 
 
 @pytest.mark.parametrize("text", ["", "[sources]", "sources = 1", "not toml", "\0"])
