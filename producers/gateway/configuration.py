@@ -13,8 +13,9 @@ A TOML file, one table a source, named as the producer registry names it::
     hmac = [{ secret = "…", timestamp_header = "X-Grafana-Alerting-Timestamp" }]
 
 There is no source without a credential, and so no way in for nobody. Several credentials of a kind
-let one be changed without a pause. The file may say where it ends (`models.whole_files`). Tokens, passwords and routing keys may be given as the hex
+let one be changed without a pause. Tokens, passwords and routing keys may be given as the hex
 digits of their SHA-256, ``sha256:…``: they are long and random, so that a fast hash is enough.
+The file may say where it ends (`models.whole_files`).
 """
 
 import hashlib

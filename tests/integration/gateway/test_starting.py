@@ -95,7 +95,7 @@ def test_a_source_without_a_key_is_503_until_it_has_one(
     """The registry is read whenever it changes; the log says what is missing, no answer does."""
     registry = installation.settings.producers_file
     before = registry.read_text()
-    registry.write_text(before.replace("[sources.monitor", "[sources.other"))
+    registry.write_text(f'withdrawn = ["monitor"]\n{before}')
     refused = wait_for(
         lambda: (
             answer
