@@ -12,6 +12,7 @@ from console.demo import demo
 from console.discard import discard
 from console.explain import explain
 from console.failures import failures_explained
+from console.health import health
 from console.migrate import migrate_database
 from console.output import examples
 from console.replay import replay
@@ -70,6 +71,13 @@ app.command(
     ),
 )(send)
 app.command("status")(status)
+app.command(
+    "health",
+    epilog=examples(
+        "andon health             every process of Andon on this machine",
+        "andon health worker      for a container's health check: exit 1 if it hangs or is gone",
+    ),
+)(health)
 app.command(
     "explain",
     epilog=examples(

@@ -108,6 +108,7 @@ def _variables(place: Path, services: Services) -> dict[str, str]:
         "ANDON_OWNER_DATABASE_URL": services.postgres.owner,
         "ANDON_BROKER_URL": services.redis_url,
         "ANDON_PRODUCERS_FILE": str(place / "producers.toml"),
+        "ANDON_HEALTH_DIRECTORY": str(place / "health"),
         "ANDON_AUDIT_KEY": audit_key or f"audit-{secrets.token_hex(4)}:{secrets.token_hex(32)}",
         **gateway_variables(place, services.postgres.gateway, kept),
     }

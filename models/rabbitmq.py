@@ -230,6 +230,10 @@ class Rejected(AMQPError):  # type: ignore[misc]  # the same
     """The broker has no room for a message."""
 
 
+class Blocked(AMQPError):  # type: ignore[misc]  # the same
+    """The broker takes nothing more for now: an alarm of its memory or its disk."""
+
+
 @dataclass(frozen=True, slots=True)
 class Outgoing:
     """A message, and the queue that it is for."""
@@ -248,6 +252,9 @@ class Publishing:
         self._channel.events["basic_ack"].add(self._on_ack)
         self._channel.events["basic_nack"].add(self._on_nack)
         self._channel.events["basic_return"].add(self._on_return)
+        connection.on_blocked = self._on_blocked
+        connection.on_unblocked = self._on_unblocked
+        self._is_blocked = False
         self._published = 0
         self._unconfirmed: dict[int, None] = {}
         self._refused: AMQPError | None = None
@@ -258,6 +265,7 @@ class Publishing:
         Raises:
             Unroutable: a queue does not exist.
             Rejected: a queue is full.
+            Blocked: the broker has no memory or no disk left; any of them may arrive later.
             amqp.AMQPError, OSError: the broker fell silent; any of them may have arrived.
         """
         self._refused = None
@@ -267,7 +275,10 @@ class Publishing:
             self._channel.basic_publish(each.message, routing_key=each.queue, mandatory=True)
         until = time.monotonic() + _TIMEOUT
         while self._unconfirmed:
-            self._connection.drain_events(timeout=max(0.001, until - time.monotonic()))
+            try:
+                self._connection.drain_events(timeout=max(0.001, until - time.monotonic()))
+            except TimeoutError as error:
+                raise (Blocked("an alarm") if self._is_blocked else error) from error
         if self._refused is not None:
             raise self._refused
 
@@ -284,6 +295,12 @@ class Publishing:
             settled = [each for each in self._unconfirmed if each <= tag]
         for each in settled:
             self._unconfirmed.pop(each, None)
+
+    def _on_blocked(self, _reason: str) -> None:
+        self._is_blocked = True
+
+    def _on_unblocked(self) -> None:
+        self._is_blocked = False
 
     def _on_return(self, error: Exception, *_: object) -> None:
         self._refused = Unroutable(str(error))

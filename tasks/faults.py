@@ -10,6 +10,7 @@ from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from models.audit import AuditError
+from models.broker_faults import broker_words
 from models.halts import CalledOff
 from models.registry import RegistryError
 
@@ -103,6 +104,8 @@ def describe(error: BaseException) -> str:
     origin = getattr(error, "orig", None) or error
     if isinstance(origin, Outage | RegistryError | AuditError):
         return str(origin)
+    if (words := broker_words(origin)) is not None:
+        return words
     state = getattr(origin, "sqlstate", None)
     return f"{type(origin).__name__}, SQLSTATE {state}" if state else type(origin).__name__
 

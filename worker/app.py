@@ -2,6 +2,7 @@
 
 import gc
 import os
+from functools import cache
 from typing import Any
 
 import structlog
@@ -9,10 +10,12 @@ from celery import Celery, signals
 
 from models.rabbitmq import is_rabbitmq
 from tasks.plain import add_plain_tasks
+from worker.consumer import consumer_of
 from worker.intake_step import DRAIN, intake_step
 from worker.log import configure_logging
 from worker.runtime import Runtime
 from worker.settings import Settings
+from worker.signs_of_life import Kind, SignsOfLife
 from worker.stopping import Calls, StopFlag
 
 logger = structlog.get_logger(__name__)
@@ -21,9 +24,17 @@ logger = structlog.get_logger(__name__)
 def make_app(settings: Settings) -> Celery:
     """Celery as Andon uses it: for its processes and its plain tasks, not to carry requests."""
     app = Celery("andon", broker=settings.broker_url.get_secret_value(), set_as_current=False)
-    app.conf.update(_configuration(settings))
     stop, calls = StopFlag(), Calls()
     runtime = Runtime(settings, stop, calls)
+
+    @cache  # opened by the main process, before it connects
+    def signs() -> SignsOfLife:
+        return SignsOfLife(
+            settings.health_directory, Kind.WORKER, hangs_after=settings.batch_time_limit
+        )
+
+    app.conf.update(_configuration(settings))
+    app.conf.worker_consumer = consumer_of(signs)
     app.task(
         name=DRAIN,
         shared=False,
@@ -31,7 +42,7 @@ def make_app(settings: Settings) -> Celery:
         time_limit=settings.batch_time_limit,
     )(runtime.drain)
     add_plain_tasks(app, runtime.run_one)
-    app.steps["consumer"].add(intake_step(settings, calls, stop))
+    app.steps["consumer"].add(intake_step(settings, calls, stop, signs))
 
     def on_shutdown(**_: Any) -> None:
         stop.set()
@@ -44,6 +55,8 @@ def make_app(settings: Settings) -> Celery:
     signals.worker_shutting_down.connect(on_shutdown, weak=False)
     signals.setup_logging.connect(on_setup_logging, weak=False)
     signals.worker_process_init.connect(collect_rarely, weak=False)
+    signals.worker_process_init.connect(lambda **_: runtime.signs, weak=False)
+    signals.worker_process_shutdown.connect(lambda **_: runtime.signs.close(), weak=False)
     return app
 
 
@@ -61,7 +74,6 @@ def _configuration(settings: Settings) -> dict[str, Any]:
     return {
         "worker_concurrency": settings.concurrency,
         "worker_pool": "prefork",
-        "worker_consumer": "worker.consumer:Consumer",
         "task_ignore_result": True,
         "task_serializer": "json",
         "accept_content": ["json"],
@@ -78,6 +90,7 @@ def _configuration(settings: Settings) -> dict[str, Any]:
         # An outage of any length is waited out.
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,
+        "broker_channel_error_retry": True,  # so is a broker that refuses: worker.consumer
         "broker_transport_options": _transport_options(settings),
         # Nobody stops or inspects a worker by way of the broker.
         "worker_enable_remote_control": False,

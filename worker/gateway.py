@@ -17,6 +17,7 @@ from producers.gateway.server import Certificate, listen, serve
 from producers.spool import Spool
 from worker.log import configure_logging
 from worker.settings import GatewaySettings, SettingsError
+from worker.signs_of_life import Kind, SignsOfLife
 
 _log = structlog.get_logger(__name__)
 _STATEMENT_TIMEOUT_MS = 3_000
@@ -52,12 +53,15 @@ def run_gateway(settings: GatewaySettings) -> None:
             host=settings.gateway_host,
             advice="put a proxy that speaks TLS in front, or set ANDON_GATEWAY_CERTIFICATE",
         )
+    signs = SignsOfLife(settings.health_directory, Kind.GATEWAY, hangs_after=0)
     try:
-        serve(make_app(gateway), listening, certificate)
+        serve(make_app(gateway), listening, certificate, turned=signs.turned)
     except ssl.SSLError as error:
         raise NotListening(f"The gateway's certificate cannot be used ({error.reason}).") from None
     except FileNotFoundError:
         raise NotListening("The gateway's certificate, or its key, is not there.") from None
+    finally:
+        signs.close()
 
 
 def _certificate(settings: GatewaySettings) -> Certificate | None:

@@ -16,8 +16,10 @@ from celery.exceptions import ImproperlyConfigured
 from celery.worker import state
 from kombu.message import Message
 
+from tasks.faults import describe
 from worker.engines import open_doorbell
 from worker.settings import Settings
+from worker.signs_of_life import SignsOfLife
 from worker.stopping import Calls, StopFlag
 
 logger = structlog.get_logger(__name__)
@@ -27,12 +29,14 @@ BURY_EVERY = 0.2
 """Seconds between two looks for dead pool processes."""
 MOURNING = 10.0
 """Seconds after a drain failed for which its process may still be about to die."""
+LIVES_EVERY = 1.0
+"""Seconds between two signs of life."""
 REOPEN_AFTER = 1.0
 """Seconds between tries to reach the intake again."""
 
 
 def intake_step(
-    settings: Settings, calls: Calls, stopping: StopFlag
+    settings: Settings, calls: Calls, stopping: StopFlag, signs: Callable[[], SignsOfLife]
 ) -> type[bootsteps.StartStopStep]:
     """The step for a worker with these settings (Celery takes classes, not instances)."""
 
@@ -45,7 +49,7 @@ def intake_step(
             self._ringer: Ringer | None = None
 
         def start(self, consumer: Any) -> None:
-            self._ringer = Ringer(consumer, settings, calls, stopping)
+            self._ringer = Ringer(consumer, settings, calls, stopping, signs())
             self._ringer.start()
 
         def stop(self, consumer: Any) -> None:
@@ -61,7 +65,14 @@ def intake_step(
 class Ringer:
     """Keeps drains going while entries wait, for one life of the consumer."""
 
-    def __init__(self, consumer: Any, settings: Settings, calls: Calls, stopping: StopFlag) -> None:
+    def __init__(
+        self,
+        consumer: Any,
+        settings: Settings,
+        calls: Calls,
+        stopping: StopFlag,
+        signs: SignsOfLife,
+    ) -> None:
         if consumer.hub is None:
             raise ImproperlyConfigured(
                 "Andon's intake needs the prefork pool: start the worker with --pool=prefork"
@@ -69,6 +80,8 @@ class Ringer:
         self._consumer = consumer
         self._calls = calls
         self._stopping = stopping
+        self._signs = signs
+        self._unbegun: dict[str, float] = {}
         self._answered = calls.count()
         self._look_every = settings.claim_idle.total_seconds() / 3
         self._timers: list[Any] = []
@@ -85,6 +98,8 @@ class Ringer:
     def start(self) -> None:
         """Begin to listen; have abandoned entries, and held ones, looked for from time to time."""
         self._doorbell.open()
+        self._signs.released()
+        self._every(LIVES_EVERY, self._live)
         self._every(self._look_every, self._ring_all)
         self._every(1.0, self._doorbell.check)
         self._every(BURY_EVERY, self._bury)
@@ -99,6 +114,17 @@ class Ringer:
 
     def _every(self, seconds: float, work: Callable[[], None]) -> None:
         self._timers.append(self._consumer.timer.call_repeatedly(seconds, work))
+
+    def _live(self) -> None:
+        """Leave a sign of life, and say since when a pool process has not begun what it has."""
+        now = time.monotonic()
+        unbegun = {
+            request.id
+            for request in state.reserved_requests
+            if request.name == DRAIN and request not in state.active_requests
+        }
+        self._unbegun = {number: self._unbegun.get(number, now) for number in unbegun}
+        self._signs.turned(unbegun_since=min(self._unbegun.values(), default=None))
 
     def _ring_all(self) -> None:
         """Start a drain for each pool process that runs none."""
@@ -165,7 +191,8 @@ class Ringer:
     def _on_lost(self, error: Exception) -> None:
         """The doorbell has lost its connection; often Celery's own goes too and restarts all."""
         if not self._stopped:
-            logger.warning("intake_out_of_reach", error=type(error).__name__)
+            logger.warning("intake_out_of_reach", cause=describe(error))
+            self._signs.braked(describe(error))
             self._timers.append(self._consumer.timer.call_after(REOPEN_AFTER, self._reopen))
 
     def _reopen(self) -> None:
@@ -173,10 +200,12 @@ class Ringer:
             return
         try:
             self._doorbell.open()
-        except Exception:  # whatever it is, it is tried again
+        except Exception as error:  # whatever it is, it is tried again
+            self._signs.braked(describe(error))
             self._timers.append(self._consumer.timer.call_after(REOPEN_AFTER, self._reopen))
             return
         logger.info("intake_reached_again")
+        self._signs.released()
         self._ring_all()
 
 

@@ -1,13 +1,15 @@
-"""What one process works with: its connections, its pipeline, its brake.
+"""What one process works with: its connections, its pipeline, its brake, its signs of life.
 
 Everything is opened on first use in the process that uses it, never before a fork.
 """
 
+import os
 from collections.abc import Callable
 from datetime import timedelta
 from functools import cached_property
 
 import structlog
+from sqlalchemy import event
 
 from models.audit_partitions import make_partitions
 from models.database import connect
@@ -24,9 +26,14 @@ from worker.brake import Brake
 from worker.engines import open_intake
 from worker.overrun import ending_on_overrun
 from worker.settings import Settings
+from worker.signs_of_life import Kind, SignsOfLife
 from worker.stopping import Calls, StopFlag
 
 logger = structlog.get_logger(__name__)
+
+DRAIN = "drain"
+KILLED_WITHIN = 15
+"""Seconds in which a pool process that passes the hard limit is killed by its main process."""
 
 
 def _say_of_registry(fault: str | None) -> None:
@@ -39,11 +46,22 @@ def _say_of_registry(fault: str | None) -> None:
 class Runtime:
     """One process of the worker."""
 
-    def __init__(self, settings: Settings, stop: StopFlag, calls: Calls) -> None:
+    def __init__(
+        self, settings: Settings, stop: StopFlag, calls: Calls, kind: Kind = Kind.POOL
+    ) -> None:
         self._settings = settings
+        self._kind = kind
         self._stop = stop
         self._calls = calls
         self._brake = Brake()
+
+    @cached_property
+    def signs(self) -> SignsOfLife:
+        """The signs of life of this process."""
+        limit = self._settings.batch_time_limit + KILLED_WITHIN
+        of = os.getppid() if self._kind is Kind.POOL else os.getpid()
+        directory = self._settings.health_directory
+        return SignsOfLife(directory, self._kind, hangs_after=limit, of=of)
 
     @cached_property
     def pipeline(self) -> Pipeline:
@@ -55,6 +73,8 @@ class Runtime:
             application="andon worker",
             by_index=True,
         )
+        if self._kind is Kind.SCHEDULES:  # whose jobs may be long; each transaction is a step
+            event.listen(engine, "commit", lambda _connection: self.signs.turned())
         registry = RegistryFile(settings.producers_file, _say_of_registry)
         return Pipeline(engine, Means(registry, settings.rules, settings.current_audit_key()))
 
@@ -76,8 +96,10 @@ class Runtime:
 
     def drain(self) -> None:
         """Empty the intake; in an outage, wait instead. A batch that takes too long ends it."""
+        self.signs.began(DRAIN)
         with ending_on_overrun():
             self._braked(self._run_drain)
+        self.signs.ended()
 
     def _run_drain(self) -> bool:
         decided, halted = self._drain.decided, self._drain.halted
@@ -151,6 +173,7 @@ class Runtime:
         try:
             if work():
                 self._brake.release()
+                self.signs.released()
         except MemoryError as error:
             raise OutOfMemory from error
         except Exception as error:
@@ -164,6 +187,7 @@ class Runtime:
                 )
                 outage = Outage(f"{type(error).__name__} at {place_of(error)}")
             self._brake.engage(outage)
+            self.signs.braked(str(outage))
             self._calls.add()
 
     def run_one(self, delivery: Delivery) -> Outcome | None:

@@ -7,6 +7,7 @@ installation (its ``settings.env``), so the other commands find it by themselves
 import difflib
 import os
 import stat
+import tempfile
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
@@ -29,7 +30,7 @@ INSTALLATION = Path(".andon")
 SETTINGS_FILE = "settings.env"
 
 
-AnySettings = TypeVar("AnySettings", bound="GatewaySettings")
+AnySettings = TypeVar("AnySettings", bound="HealthSettings")
 
 
 class SettingsError(Exception):
@@ -70,8 +71,12 @@ def _is_readable(url: str) -> bool:
     return "@" not in parts.path + parts.query + parts.fragment
 
 
-class GatewaySettings(BaseSettings):
-    """What the gateway needs: neither the worker's rights in the database nor the audit's keys.
+def _own_temporary_directory() -> Path:
+    return Path(tempfile.gettempdir()) / f"andon-{os.geteuid()}"
+
+
+class HealthSettings(BaseSettings):
+    """What `andon health` needs: no service, and no secret.
 
     The environment variable of a setting is ``ANDON_`` and its name.
     """
@@ -79,6 +84,20 @@ class GatewaySettings(BaseSettings):
     model_config = SettingsConfigDict(
         env_prefix="ANDON_", frozen=True, extra="ignore", hide_input_in_errors=True
     )
+
+    health_directory: Path = Field(
+        default_factory=_own_temporary_directory,
+        description="where each process leaves its signs of life, for `andon health`",
+    )
+
+    @field_validator("health_directory", mode="before")
+    @classmethod
+    def _blank_is_default(cls, value: object) -> object:
+        return _own_temporary_directory() if value == "" else value
+
+
+class GatewaySettings(HealthSettings):
+    """What the gateway needs: neither the worker's rights in the database nor the audit's keys."""
 
     broker_url: SecretStr = Field(description="redis://… or amqp://…: the intake, and Celery's own")
     producers_file: Path = Field(description="the producer registry (TOML)")
@@ -301,6 +320,15 @@ def load_gateway_settings(directory: Path | None = None) -> GatewaySettings:
         SettingsError: naming every setting that is missing or wrong.
     """
     return _read(GatewaySettings, (directory or Path.cwd()) / INSTALLATION / SETTINGS_FILE)
+
+
+def load_health_settings(directory: Path | None = None) -> HealthSettings:
+    """Read what `andon health` needs, as :func:`load_settings` does.
+
+    Raises:
+        SettingsError: naming every setting that is wrong.
+    """
+    return _read(HealthSettings, (directory or Path.cwd()) / INSTALLATION / SETTINGS_FILE)
 
 
 def read_settings(file: Path, **own: SecretStr | Path) -> Settings:

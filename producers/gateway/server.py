@@ -6,7 +6,7 @@ import logging
 import signal
 import socket
 from asyncio import TimerHandle, Transport
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -191,12 +191,28 @@ def listen(host: str, port: int) -> socket.socket:
     return socket.create_server((host, port), family=family, backlog=2048)
 
 
-def serve(app: Starlette, listening: socket.socket, certificate: Certificate | None) -> None:
+def serve(
+    app: Starlette,
+    listening: socket.socket,
+    certificate: Certificate | None,
+    *,
+    turned: Callable[[], None],
+) -> None:
     """Answer until SIGTERM or SIGINT; what is under way then is finished first.
+
+    Args:
+        app: what answers.
+        listening: takes the connections.
+        certificate: for TLS; without one, plain HTTP.
+        turned: called once a second by the event loop, for as long as that turns.
 
     Raises:
         OSError: the certificate cannot be read, or does not belong to its key.
     """
+
+    async def notify() -> None:
+        turned()
+
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
     config = Config(
         app,
@@ -207,6 +223,8 @@ def serve(app: Starlette, listening: socket.socket, certificate: Certificate | N
         access_log=False,
         server_header=False,
         proxy_headers=False,
+        callback_notify=notify,
+        timeout_notify=1,
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=STOP_SECONDS,
         ssl_certfile=None if certificate is None else certificate.chain,
