@@ -57,7 +57,6 @@ class Feed:
                 ("XADD", stream, "*", EVENT, e.event, KEY, e.key_id, SIGNATURE, e.signature)
                 for e in events
             ),
-            ("INCRBY", self._names.accepted, len(events)),
             ("EXEC",),
         ]
         packed = self._connection.pack_commands(commands)

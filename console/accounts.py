@@ -18,6 +18,7 @@ from migrations.runner import current_revision
 from models.figures import Figures, read_figures
 from models.rabbitmq import BROKER_FAULTS
 from models.tables import Door
+from worker.broker_warnings import BrokerTooOld, BrokerWarning
 from worker.engines import engine_name, open_gauge
 from worker.intake_status import Gauge, IntakeStatus
 from worker.settings import Settings
@@ -36,12 +37,14 @@ class Reading:
         figures: None if PostgreSQL did not answer.
         revision: of the database's schema.
         faults: why a service did not answer, by its name.
+        warnings: what of the intake engine's settings may cost requests.
     """
 
     intake: IntakeStatus | None
     figures: Figures | None
     revision: str | None
     faults: dict[str, str]
+    warnings: list[BrokerWarning]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +53,7 @@ class Account:
 
     Attributes:
         accepted: None where nobody counts it, as on RabbitMQ.
-        counted_by: who counted what was accepted: ``stream``, ``clients`` where Redis cannot, or
-            ``nobody``. Clients count only what they published themselves.
+        counted_by: who counted what was accepted: ``stream``, or ``nobody``.
         in_motion: entries came or went while this was read, or are in a worker's hands.
     """
 
@@ -114,10 +116,14 @@ class Observer:
     def read(self) -> Reading:
         """Ask both services once."""
         faults: dict[str, str] = {}
+        warnings: list[BrokerWarning] = []
         intake, figures, revision = None, None, None
         url = self.settings.database_url.get_secret_value()
         try:
+            warnings = self.gauge.read_warnings()
             intake = self.gauge.read_intake()
+        except BrokerTooOld as error:
+            faults[engine_name(self.settings).lower()] = str(error)
         except (redis.RedisError, *BROKER_FAULTS) as error:
             where = self.settings.broker_url.get_secret_value()
             name = engine_name(self.settings)
@@ -131,7 +137,7 @@ class Observer:
                 figures = read_figures(snapshot)
         except Failure as failure:
             faults["postgresql"] = str(failure)
-        return Reading(intake, figures, revision, faults)
+        return Reading(intake, figures, revision, faults, warnings)
 
 
 @contextmanager
@@ -147,14 +153,9 @@ def account_of(intake: IntakeStatus, figures: Figures, *, settled: bool) -> Acco
     tally = figures.tallies[Door.INTAKE]
     in_hand = sum(lane.pending or 0 for lane in intake.lanes.values())
     undelivered = sum(lane.undelivered for lane in intake.lanes.values())
-    accepted, counted_by = intake.accepted, "stream"
-    if accepted is None:
-        accepted, counted_by = intake.accepted_by_clients, "clients"
-    if accepted is None:
-        counted_by = "nobody"
     return Account(
-        accepted=accepted,
-        counted_by=counted_by,
+        accepted=intake.accepted,
+        counted_by="nobody" if intake.accepted is None else "stream",
         done=tally.done,
         halted=tally.halted,
         duplicates=tally.duplicates,

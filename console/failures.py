@@ -14,6 +14,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
 from console.embedded import EmbeddedError
 from models.audit import AuditError
 from models.registry import RegistryError
+from worker.broker_warnings import BrokerTooOld
 from worker.settings import SettingsError
 
 
@@ -96,6 +97,8 @@ def _explain(error: Exception) -> tuple[str, ExitCode]:
             return str(error), ExitCode.OUT_OF_REACH
         case OperationalError():
             return f"PostgreSQL: {first_line(error.orig)}", ExitCode.OUT_OF_REACH
+        case BrokerTooOld():
+            return str(error), ExitCode.OUT_OF_REACH
         case RedisError():
             return (
                 f"Redis does not answer: {first_line(error)}. Is `andon up` running?",

@@ -39,6 +39,8 @@ def status(as_json: AsJson = False) -> None:
         print_document({**document, "registry": {"fault": registry}})
     else:
         _show(screen(), reading, account, consumers)
+    for warning in reading.warnings:
+        notices().print(warning.text, style="yellow", markup=False, highlight=False)
     for fault in reading.faults.values():
         notices().print(fault, style="red", markup=False, highlight=False)
     if registry is not None:
@@ -67,6 +69,7 @@ def _document(
         "schema": {"revision": reading.revision, "needed": head_revision()},
         "intake": intake and {str(lane): asdict(each) for lane, each in intake.lanes.items()},
         "streams": intake and {"outcomes": intake.outcomes, "halts": intake.halts},
+        "warnings": [asdict(warning) for warning in reading.warnings],
         "workers": [asdict(consumer) for consumer in consumers],
         "waiting": figures and sum(figures.waiting.values()),
         "unpublished": figures and figures.unpublished,
@@ -146,7 +149,6 @@ def _show_audit(console: Console, audit: PartitionsAhead) -> None:
 
 def verdict(account: Account) -> Text:
     """Whether the sum comes out, in one line."""
-    by = "" if account.counted_by == "stream" else " (as the clients counted)"
     if account.missing is None:
         return Text(
             f"~ {account}. RabbitMQ does not count what it accepts, nor what is in hand:"
@@ -154,9 +156,9 @@ def verdict(account: Account) -> Text:
             "yellow",
         )
     if account.holds:
-        return Text(f"✓ All accounted for: {account}{by}", "green")
+        return Text(f"✓ All accounted for: {account}", "green")
     if account.in_motion:
-        return Text(f"~ Requests are in motion; no exact sum can be drawn: {account}{by}", "yellow")
+        return Text(f"~ Requests are in motion; no exact sum can be drawn: {account}", "yellow")
     many = abs(account.missing)
     what = "missing" if account.missing > 0 else "too many"
-    return Text(f"✗ {many:,} {what}: {account}{by}", "bold red")
+    return Text(f"✗ {many:,} {what}: {account}", "bold red")

@@ -39,11 +39,6 @@ class StreamNames:
         return f"{self.namespace}:intake:aside"
 
     @property
-    def accepted(self) -> str:
-        """Where clients count what they publish, for Redis before 7, whose streams do not."""
-        return f"{self.namespace}:accepted"
-
-    @property
     def outcomes(self) -> str:
         """The stream of every outcome, in the field ``event``."""
         return f"{self.namespace}:outcomes"

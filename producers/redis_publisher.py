@@ -49,8 +49,7 @@ class RedisPublisher(Publisher):
                     "XADD", stream, "*",
                     EVENT, event.event, KEY, event.key_id, SIGNATURE, event.signature,
                 )  # fmt: skip
-            multi.incrby(self._names.accepted, len(chunk))
-            numbers = multi.execute()[:-1]
+            numbers = multi.execute()
         return [f"{stream}/{number.decode()}" for number in numbers]
 
     def position(self) -> str:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from models.streams import Lane
+from worker.broker_warnings import BrokerWarning
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +44,11 @@ class IntakeStatus:
     """Everything that the engine knows.
 
     Attributes:
-        accepted_by_clients: how many entries clients say they have added; None where they do not.
         outcomes: how many entries the stream of outcomes holds.
         halts: and that of halts.
     """
 
     lanes: Mapping[Lane, LaneStatus]
-    accepted_by_clients: int | None
     outcomes: int
     halts: int
 
@@ -71,6 +70,13 @@ class Gauge(Protocol):
 
     def read_consumers(self) -> list[ConsumerStatus]:
         """The pool processes of all workers; none where the engine does not tell."""
+
+    def read_warnings(self) -> list[BrokerWarning]:
+        """What of the engine's settings may cost requests.
+
+        Raises:
+            BrokerTooOld: it is of a version that cannot serve.
+        """
 
     def close(self) -> None:
         """Close the connection."""

@@ -10,6 +10,7 @@ from amqp import Connection
 
 from models.rabbitmq import connect_rabbitmq, intake_queues, open_channel, undelivered
 from models.streams import Lane, StreamNames
+from worker.broker_warnings import BrokerWarning
 from worker.intake_status import ConsumerStatus, IntakeStatus, LaneStatus
 
 
@@ -38,13 +39,16 @@ class RabbitGauge:
                 lane: LaneStatus(None, depths[self.names.intake(lane)], pending=None, orphans=0)
                 for lane in Lane
             },
-            accepted_by_clients=None,
             outcomes=outcomes,
             halts=halts,
         )
 
     def read_consumers(self) -> list[ConsumerStatus]:
         """None: a process consumes only while it drains, and AMQP does not name it."""
+        return []
+
+    def read_warnings(self) -> list[BrokerWarning]:
+        """None: what the queues promise is declared with them."""
         return []
 
     def close(self) -> None:

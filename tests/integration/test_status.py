@@ -2,17 +2,15 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
 import redis
 
-from console.embedded import PostgresUrls, Redis, Unavailable
 from models.audit_partitions import following
 from models.streams import Lane, StreamNames
 from producers.client import Client
 from tests.support.draining import drain
-from tests.support.installation import Installation, make_installation
+from tests.support.installation import Installation
 from tests.support.requests import KEY_ID, SECRET, SOURCE, report, update
 from tests.support.servers import Servers
 from tests.support.shell import Finished, andon
@@ -117,32 +115,6 @@ def test_what_a_worker_has_in_hand_is_in_motion(
     assert found.document["account"]["in_motion"]
     (holder,) = found.document["workers"]
     assert (holder["name"], holder["pending"]) == ("holder", 2)
-
-
-def test_before_redis_7_the_clients_count(
-    database: PostgresUrls, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Where streams do not say how much was added, the clients' own counter stands in."""
-    monkeypatch.setenv("PATH", "")  # so that the wheel's Redis is taken, a 6.2
-    server = Redis(tmp_path / "redis", appendfsync="everysec")
-    try:
-        url = server.start()
-    except Unavailable:
-        pytest.skip("no wheel with a Redis for this machine")
-    installation = make_installation(database, url, tmp_path)
-    try:
-        with Client(url, source=SOURCE, key_id=KEY_ID, secret=SECRET) as producer:
-            producer.publish([producer.prepare("report_incident", report()) for _ in range(3)])
-            drain(installation)
-            producer.publish([producer.prepare("report_incident", report())])
-        found = status(installation, "--json").document
-    finally:
-        installation.close()
-        server.stop()
-    assert found["intake"]["urgent"]["accepted"] is None
-    assert found["account"]["counted_by"] == "clients"
-    assert (found["account"]["accepted"], found["account"]["pending"]) == (4, 1)
-    assert found["account"]["holds"]
 
 
 @pytest.mark.parametrize(
