@@ -7,9 +7,7 @@ Nothing here may take longer with every year of history: each filter has an inde
 nobody counts what is not shown.
 """
 
-from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime, timedelta
-from itertools import pairwise
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, TextClause, text
@@ -51,34 +49,19 @@ _HALT = text("""
     FROM halts WHERE halts.halt_id = :halt
 """)
 
-# By the BRIN index of each partition, which says what each megabyte of it has at all.
-_WHICH_RECORDS = """
-    FROM audit_records
-    WHERE at >= :begin AND at < :end
-      AND (CAST(:source AS text) IS NULL OR source = :source)
-      AND (CAST(:subject AS text) IS NULL OR subject = :subject)
-      AND (CAST(:outcome AS text) IS NULL OR outcome = :outcome)
-"""
-_RECORDS = text(f"""
+# One index of each partition, by the filter that is given, merged in the order of time.
+_RECORDS = text("""
     SELECT chain, sequence, at, action, outcome, procedure, source, request_id, entry, actor,
            subject, reason, context, key_id, encode(mac, 'hex') AS mac
-    {_WHICH_RECORDS} ORDER BY at DESC, chain, sequence DESC LIMIT :limit
+    FROM audit_records
+    WHERE (CAST(:source AS text) IS NULL OR source = :source)
+      AND (CAST(:subject AS text) IS NULL OR subject = :subject)
+      AND (CAST(:outcome AS text) IS NULL OR outcome = :outcome)
+    ORDER BY at DESC, chain, sequence DESC LIMIT :limit
 """)
-_ARE_MORE = text(f"SELECT EXISTS (SELECT {_WHICH_RECORDS} OFFSET :sorted_at_once)")
 
 # A plan that is kept for all values could not leave out the filters that are not given.
 _PLAN_EACH = text("SET LOCAL plan_cache_mode = force_custom_plan")
-
-_SORTED_AT_ONCE = 1_000
-_SHORTEST_SPAN = timedelta(milliseconds=1)
-_BACK = (
-    timedelta(seconds=1),
-    timedelta(minutes=1),
-    timedelta(hours=1),
-    timedelta(days=2),
-    timedelta(days=100),
-)
-"""How far back the audit is looked at, as long as too little is found."""
 
 
 def list_incidents(
@@ -121,47 +104,12 @@ def list_audit(
     limit: int,
 ) -> Newest:
     """The newest audit records."""
-    values = {"source": source, "subject": subject, "outcome": outcome}
-    lines: list[Line] = []
-    connection.execute(_PLAN_EACH)
-    for begin, end in _spans_back_from(datetime.now(UTC)):
-        lines += _records(connection, values, begin, end, limit=limit + 1 - len(lines))
-        if len(lines) > limit:
-            break
-    return Newest(lines[:limit], more=len(lines) > limit)
-
-
-def _spans_back_from(now: datetime) -> Iterator[tuple[datetime, datetime]]:
-    """From each moment to the next one, the latest first; together they are all of time."""
-    first, last = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
-    moments = [last, *(now - back for back in _BACK), first]
-    return ((begin, end) for end, begin in pairwise(moments))
-
-
-def _records(
-    connection: Connection,
-    values: Mapping[str, object],
-    begin: datetime,
-    end: datetime,
-    *,
-    limit: int,
-) -> list[Line]:
-    """The newest records of a span. One with many is halved, so that few are ever sorted."""
-    span = {**values, "begin": begin, "end": end}
-    at_once = {"sorted_at_once": max(limit, _SORTED_AT_ONCE)}
-    if (
-        end - begin <= _SHORTEST_SPAN
-        or not connection.execute(_ARE_MORE, span | at_once).scalar_one()
-    ):
-        return _lines(connection, _RECORDS, span | {"limit": limit})
-    middle = begin + (end - begin) / 2
-    lines = _records(connection, values, middle, end, limit=limit)
-    if len(lines) < limit:
-        lines += _records(connection, values, begin, middle, limit=limit - len(lines))
-    return lines
+    values = {"source": source, "subject": subject, "outcome": outcome, "limit": limit}
+    return _newest(connection, _RECORDS, values)
 
 
 def _newest(connection: Connection, statement: TextClause, values: Mapping[str, Any]) -> Newest:
+    connection.execute(_PLAN_EACH)
     limit = values["limit"]
     lines = _lines(connection, statement, {**values, "limit": limit + 1})
     return Newest(lines[:limit], more=len(lines) > limit)

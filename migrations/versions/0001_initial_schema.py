@@ -69,18 +69,19 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("chain", "sequence", "at", name=op.f("audit_records_pkey")),
         postgresql_partition_by="RANGE (at)",
     )
+    op.create_index(op.f("audit_records_at_idx"), "audit_records", ["at"], unique=False)
     op.create_index(
-        op.f("audit_records_at_subject_source_outcome_idx"),
+        op.f("audit_records_source_at_idx"), "audit_records", ["source", "at"], unique=False
+    )
+    op.create_index(
+        op.f("audit_records_subject_at_idx"), "audit_records", ["subject", "at"], unique=False
+    )
+    op.create_index(
+        op.f("audit_records_outcome_at_idx"),
         "audit_records",
-        ["at", "subject", "source", "outcome"],
+        ["outcome", "at"],
         unique=False,
-        postgresql_using="brin",
-        postgresql_ops={
-            "subject": "text_bloom_ops(false_positive_rate=0.005)",
-            "source": "text_bloom_ops(n_distinct_per_range=64)",
-            "outcome": "text_bloom_ops(n_distinct_per_range=16)",
-        },
-        postgresql_with={"autosummarize": "on"},
+        postgresql_where=sa.text("outcome <> 'done'"),
     )
     op.create_table(
         "duplicates",
@@ -318,13 +319,10 @@ def upgrade() -> None:
         postgresql_where=sa.text("status <> 'closed'"),
     )
     op.create_index(
-        op.f("incidents_severity_idx"),
+        op.f("incidents_severity_incident_id_idx"),
         "incidents",
-        ["severity"],
+        ["severity", "incident_id"],
         unique=False,
-        postgresql_using="brin",
-        postgresql_ops={"severity": "text_bloom_ops(n_distinct_per_range=16)"},
-        postgresql_with={"autosummarize": "on"},
     )
     op.create_table(
         "outbox",
@@ -592,7 +590,7 @@ def downgrade() -> None:
     op.drop_index(op.f("requests_decided_at_idx"), table_name="requests")
     op.drop_table("requests")
     op.drop_table("outbox")
-    op.drop_index(op.f("incidents_severity_idx"), table_name="incidents")
+    op.drop_index(op.f("incidents_severity_incident_id_idx"), table_name="incidents")
     op.drop_index("incidents_unclosed_idx", table_name="incidents")
     op.drop_index(op.f("incidents_client_id_incident_id_idx"), table_name="incidents")
     op.drop_table("incidents")
