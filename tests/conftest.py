@@ -28,9 +28,12 @@ _numbers = count(1)
 # Commands print as wide as somebody's shell says; pytest-xdist says it to its processes, too.
 os.environ.pop("COLUMNS", None)
 
-# How long one example takes says nothing on a machine that runs several things at once.
-hypothesis.settings.register_profile("andon", deadline=None)
-hypothesis.settings.load_profile("andon")
+# The same examples each time, so that a run is red for what was changed and not by chance; with
+# HYPOTHESIS_PROFILE=search new ones, which is worth an hour now and then. How long one takes says
+# nothing on a machine that runs several things at once.
+hypothesis.settings.register_profile("andon", deadline=None, derandomize=True)
+hypothesis.settings.register_profile("search", deadline=None, print_blob=True)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "andon"))
 
 
 @pytest.fixture(scope="session")

@@ -292,5 +292,5 @@ def die_sweeping(environment: Mapping[str, str], directory: Path, point: str) ->
     death.comes(point)
     mortal = {**environment, "ARMED": str(death.file)}
     with running(mortal, directory, what="run_schedules", code=MORTAL_SCHEDULES) as schedules:
-        assert schedules.process.wait(30) == -signal.SIGKILL, point
+        assert schedules.process.wait(120) == -signal.SIGKILL, point
     assert death.has_come(), point

@@ -145,7 +145,7 @@ def test_sigterm_under_load_redelivers_nothing(
     for _ in range(2):
         with running(settings, tmp_path) as worker:
             _wait_for_progress(installation)
-            assert worker.terminate(seconds=10) == 0
+            assert worker.terminate() == 0
     with running(settings, tmp_path) as worker:
         assert len(outcomes(client, events, since)) == 4_000
         assert worker.terminate() == 0

@@ -33,7 +33,7 @@ def wait_for_progress(installation: Installation, *, by: int = 500) -> None:
 def test_sigterm_under_load_finishes_what_is_in_hand_and_reads_nothing_new(
     installation: Installation, broker: redis.Redis, tmp_path: Path
 ) -> None:
-    """The worker is gone within 10 s with code 0, holds nothing any more, and left the rest."""
+    """The worker ends by itself with code 0, holds nothing any more, and left the rest."""
     traffic = Traffic(broker)
     environment = installation.environment() | {"ANDON_BATCH_SIZE": str(BATCH)}
     with under_load(traffic) as load:
@@ -41,9 +41,10 @@ def test_sigterm_under_load_finishes_what_is_in_hand_and_reads_nothing_new(
             with running(environment, tmp_path) as worker:
                 wait_for_progress(installation)
                 worker.process.send_signal(signal.SIGTERM)
+                wait_for(lambda: "shutdown" in worker.output(), what="the signal's arrival")
                 before = decided(installation)
-                assert worker.process.wait(10) == 0
-                # What was in hand, and the batches between the signal and its arrival.
+                assert worker.process.wait(120) == 0
+                # What was in hand, and what was read before the pool heard of it.
                 assert decided(installation) - before <= 4 * POOL * BATCH
                 assert traffic.unacknowledged() == 0
                 assert traffic.left() > 0

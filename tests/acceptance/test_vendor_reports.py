@@ -20,6 +20,7 @@ from tests.support.waiting import wait_for
 from tests.support.workers import WorkerProcess, running
 
 TICKETS, KILLS = 2_500, 6
+SEED = 20_250_925
 
 
 def rows_of_tickets(count: int = TICKETS) -> list[dict[str, str]]:
@@ -67,7 +68,7 @@ def import_until(
     )
     time.sleep(seconds)  # the moment is the test's, and drawn
     process.send_signal(how)
-    return process.wait(30)
+    return process.wait(120)
 
 
 def _seen(installation: Installation) -> int:
@@ -79,9 +80,7 @@ def test_killing_the_importer_and_repeating_loses_and_doubles_nothing(
     installation: Installation, tmp_path: Path
 ) -> None:
     """Killed at drawn moments, its worker too: at the end each row has had its effect, in order."""
-    seed = random.randrange(10**6)  # noqa: S311  # says which run it was
-    print(f"seed {seed}")
-    draw = random.Random(seed)  # noqa: S311
+    draw = random.Random(SEED)  # noqa: S311  # the same moments each time
     rows = rows_of_tickets()
     command = arguments(write_csv(tmp_path / "june.csv", rows), write_mapping(tmp_path))
     environment = installation.environment() | {"ANDON_CLAIM_IDLE": "1"}

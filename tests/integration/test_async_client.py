@@ -63,7 +63,7 @@ def test_outcomes_come_to_whoever_waits_for_them(
 
     async def ask() -> list[Done | Halted]:
         async with connected(servers.redis_url) as client:
-            asking = client.waiting(timeout=30)
+            asking = client.waiting(timeout=120)
             reported = await asyncio.gather(
                 *(asking.report_incident(**report(), id=f"r{number}") for number in range(20))
             )
@@ -173,7 +173,7 @@ def test_waiting_that_is_cancelled_leaves_others_waiting(
 
     async def ask() -> Done | Halted:
         async with connected(servers.redis_url) as client:
-            asking = client.waiting(timeout=30)
+            asking = client.waiting(timeout=120)
             first, second = (
                 asyncio.ensure_future(asking.report_incident(**report(), id="r1")) for _ in range(2)
             )

@@ -86,7 +86,7 @@ def test_a_report_waits_for_the_one_that_opens_its_incident(
     run(held, [_report()], installation.pipeline.means)
     running = _run_into(installation, other, _report(**P1))
     held.commit()
-    assert _outcome(running.result(30))["result"] == {
+    assert _outcome(running.result(120))["result"] == {
         "incident_id": "1",
         "severity": "P1",
         "status": "open",
@@ -102,7 +102,7 @@ def test_a_report_opens_the_incident_itself_when_the_first_comes_to_nothing(
     run(held, [_report()], installation.pipeline.means)
     running = _run_into(installation, other, _report())
     held.rollback()
-    assert "deduplicated" not in _outcome(running.result(30))["result"]
+    assert "deduplicated" not in _outcome(running.result(120))["result"]
     assert len(installation.rows(INCIDENTS)) == 1
 
 
@@ -115,7 +115,7 @@ def test_a_report_waits_for_the_close_of_its_incident(
     run(held, [delivery(event(UPDATE, close))], installation.pipeline.means)
     running = _run_into(installation, other, _report())
     held.commit()
-    assert _outcome(running.result(30))["result"]["incident_id"] == "2"
+    assert _outcome(running.result(120))["result"]["incident_id"] == "2"
     assert installation.rows(INCIDENTS) == [(1, "P2", "closed", None), (2, "P2", "open", 1)]
 
 
@@ -128,7 +128,7 @@ def test_a_report_that_raises_undoes_no_update_of_the_moment(
     run(held, [delivery(event(UPDATE, rename))], installation.pipeline.means)
     running = _run_into(installation, other, _report(**P1))
     held.commit()
-    assert _outcome(running.result(30))["result"]["severity"] == "P1"
+    assert _outcome(running.result(120))["result"]["severity"] == "P1"
     assert installation.rows("SELECT title, severity, version FROM incidents") == [
         ("renamed", "P1", 3)
     ]
@@ -144,7 +144,7 @@ def test_an_incident_is_not_reopened_while_the_next_one_is_being_opened(
     reopen = update(change_set={"status": "investigating"})
     running = _run_into(installation, other, delivery(event(UPDATE, reopen)))
     held.commit()
-    assert _outcome(running.result(30))["halt"]["reason"] == "invalid_status"
+    assert _outcome(running.result(120))["halt"]["reason"] == "invalid_status"
     assert installation.rows(INCIDENTS) == [(1, "P2", "resolved", None), (2, "P2", "open", 1)]
 
 
@@ -158,7 +158,7 @@ def test_a_report_joins_the_incident_that_is_being_reopened(
     run(held, [delivery(event(UPDATE, reopen))], installation.pipeline.means)
     running = _run_into(installation, other, _report())
     held.commit()
-    assert _outcome(running.result(30))["result"]["deduplicated"] is True
+    assert _outcome(running.result(120))["result"]["deduplicated"] is True
     assert installation.rows(INCIDENTS) == [(1, "P2", "investigating", None)]
 
 
@@ -180,7 +180,7 @@ def test_keys_are_locked_in_their_order(
     wait_for(lambda: bool(installation.rows(BLOCKED)), what="the other one waits for a key")
     free = installation.rows("SELECT source, dedup_key FROM dedup_keys FOR UPDATE SKIP LOCKED")
     held.rollback()
-    assert len(running.result(30)) == len(keys)
+    assert len(running.result(120)) == len(keys)
     assert sorted(free) == keys[13:]
 
 
@@ -197,7 +197,7 @@ def test_batches_that_hold_the_same_keys_end_with_one_incident_a_key(
             for n, name in enumerate(names)
         ]
         with _pipeline(installation) as pipeline:
-            start.wait(30)
+            start.wait(120)
             verdicts = [verdict for part in pipeline.process(batch) for verdict in part]
         return [v.outcome.data["result"] for v in verdicts if v.outcome]
 

@@ -71,7 +71,7 @@ def execute(url: str, statement: str) -> list[tuple[object, ...]]:
         return cursor.fetchall() if cursor.description else []
 
 
-def wait_for(condition: Callable[[], bool], seconds: float = 20.0) -> None:
+def wait_for(condition: Callable[[], bool], seconds: float = 120.0) -> None:
     """Wait until a condition holds, and fail when it does not in time."""
     deadline = time.monotonic() + seconds
     while not condition():
@@ -117,7 +117,7 @@ def check_both(services: Services) -> None:
     with Connection(services.redis_url) as connection:
         queue = connection.SimpleQueue("greetings")
         queue.put("hello")
-        message = queue.get(timeout=10)
+        message = queue.get(timeout=60)
         assert message.payload == "hello"
         message.ack()
         queue.close()
@@ -339,7 +339,7 @@ def test_a_killed_postgres_keeps_what_was_committed(tmp_path: Path) -> None:
         backend = busy.info.backend_pid
         killed = postgres.pid
         postgres.kill()
-        wait_for(lambda: not alive(backend), seconds=5)
+        wait_for(lambda: not alive(backend))
         with pytest.raises(psycopg.OperationalError):
             busy.execute("SELECT 1")
     assert killed is not None
@@ -608,7 +608,7 @@ def test_a_server_that_hangs_is_killed(tmp_path: Path) -> None:
                 tmp_path, names=REDIS_NAMES, pid_file=pid_file, log=tmp_path / "server.log"
             )
             server.stop(signal.SIGTERM, seconds=0.2)
-            assert left_over.wait(5) == -signal.SIGKILL
+            assert left_over.wait(60) == -signal.SIGKILL
         finally:
             left_over.kill()
 

@@ -189,7 +189,7 @@ def test_what_is_finished_never_comes_again(engine: Engine) -> None:
     again = receive(engine.open_intake(), 2)
     assert [_id(each) for each in again] == ["r2", "r3"]
     assert [each.entry for each in again] == [each.entry for each in found[2:]]
-    told = list(publisher.wait([Identity(SOURCE, "r0")], since=position, timeout=10))
+    told = list(publisher.wait([Identity(SOURCE, "r0")], since=position, timeout=60))
     assert [each["request"]["id"] for each in told] == ["r0"]
 
 
@@ -361,7 +361,8 @@ def test_the_oldest_undecided_is_told(engine: Engine) -> None:
     publisher.publish([signed("a")], lane=Lane.BULK)
     publisher.publish([signed("b")])
     oldest = wait_for(intake.oldest_undecided, what="oldest")
-    assert abs(oldest - before) < timedelta(seconds=10)
+    skew = timedelta(seconds=1)  # RabbitMQ counts whole milliseconds, and may be elsewhere
+    assert before - skew <= oldest <= datetime.now(UTC) + skew
     assert intake.receive(300) != []
 
 

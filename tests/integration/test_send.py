@@ -3,7 +3,6 @@
 import signal
 import subprocess
 import sys
-import time
 from datetime import UTC, datetime
 from typing import Any
 
@@ -18,6 +17,7 @@ from tests.support.draining import draining
 from tests.support.installation import Installation
 from tests.support.requests import SOURCE, event, report, update
 from tests.support.shell import Finished, andon, command_environment, json_lines
+from tests.support.waiting import wait_for
 
 
 def send(installation: Installation, *arguments: str, lines: bytes = b"") -> Finished:
@@ -204,18 +204,22 @@ def test_ctrl_c_says_what_was_accepted(installation: Installation, broker: redis
     """Exit 130 without a traceback; the request is named as after a timeout."""
     file = installation.directory / "requests.jsonl"
     file.write_bytes(json_lines([line(id="a")]))
-    waiting = subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "-m", "console.app", "send", file, "--wait"],
         env=command_environment(installation.environment()),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-    )
-    deadline = time.monotonic() + 30
-    while not broker.xlen(StreamNames().intake()) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    waiting.send_signal(signal.SIGINT)
-    out, told = waiting.communicate(timeout=30)
+    ) as waiting:
+        try:
+            wait_for(
+                lambda: any(client["cmd"] == "xread" for client in broker.client_list()),
+                what="the command waits for the outcome",
+            )
+            waiting.send_signal(signal.SIGINT)
+            out, told = waiting.communicate(timeout=120)
+        finally:
+            waiting.kill()
     assert waiting.returncode == 130
     assert out == ""
     assert "not decided yet: 1 of 1 requests" in told

@@ -452,7 +452,7 @@ def test_a_client_with_a_spool_refuses_to_work_in_a_forked_child(url: str, path:
             target=_publish_in_child, args=(client, events)
         )
         child.start()
-        child.join(30)
+        child.join(120)
         assert child.exitcode == 0
         assert client.publish(events) == [SPOOLED]
         assert client.spooled() == 1

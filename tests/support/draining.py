@@ -43,4 +43,4 @@ def draining(installation: Installation) -> Iterator[None]:
         yield
     finally:
         stopped.set()
-        thread.join(30)
+        thread.join(120)

@@ -85,7 +85,7 @@ class GatewayProcess:
     process: WorkerProcess
     url: str
 
-    def connect(self, seconds: float = 30) -> http.client.HTTPConnection:
+    def connect(self, seconds: float = 120) -> http.client.HTTPConnection:
         """A connection to it."""
         place = urlsplit(self.url)
         assert place.hostname is not None
@@ -108,10 +108,17 @@ class GatewayProcess:
             return Answer(response.status, dict(response.getheaders()), response.read())
 
 
-def free_port() -> int:
-    """A port of this machine that nobody has, for a gateway that is started again and again."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return int(free.getsockname()[1])
+@contextmanager
+def port_kept() -> Iterator[int]:
+    """A port for a gateway that is started again and again; nobody else is given it meanwhile.
+
+    It is bound here, though nobody listens: so the system gives it to no connection, and a gateway,
+    which asks for the reuse of addresses as this does, may still listen there.
+    """
+    with socket.socket() as kept:
+        kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        kept.bind(("127.0.0.1", 0))
+        yield int(kept.getsockname()[1])
 
 
 def bearer(token: str = TOKEN) -> dict[str, str]:

@@ -92,7 +92,7 @@ class Traffic:
             count += sum(group["pending"] for group in groups)
         return count
 
-    def wait_until_empty(self, *, seconds: float = 60) -> None:
+    def wait_until_empty(self, *, seconds: float = 120) -> None:
         """Wait until everything on the intake is decided and acknowledged."""
         wait_for(lambda: self.left() == 0, seconds=seconds, what="empty intake")
 

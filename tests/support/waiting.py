@@ -1,4 +1,7 @@
-"""Waiting for a condition with a deadline; no test sleeps for a fixed time."""
+"""Waiting for a condition with a deadline; no test sleeps for a fixed time.
+
+Deadlines are long: they only end what would never come, and a machine may be busy.
+"""
 
 import time
 from collections.abc import Callable
@@ -7,7 +10,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def wait_for(condition: Callable[[], T], *, seconds: float = 30, what: str = "condition") -> T:
+def wait_for(condition: Callable[[], T], *, seconds: float = 120, what: str = "condition") -> T:
     """Ask *condition* until its answer is true, and return the answer.
 
     Raises:

@@ -22,7 +22,7 @@ class WorkerProcess:
     process: subprocess.Popen[bytes]
     log: Path
 
-    def terminate(self, *, seconds: float = 30) -> int:
+    def terminate(self, *, seconds: float = 120) -> int:
         """Stop it softly and wait until it is gone."""
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(seconds)
@@ -31,7 +31,7 @@ class WorkerProcess:
         """Kill the main process and all of its pool at once."""
         with suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait(10)
+        self.process.wait(60)
 
     def output(self) -> str:
         """What it has logged so far."""

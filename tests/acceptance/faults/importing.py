@@ -159,7 +159,7 @@ class Imports:
         while (code := process.poll()) is None:
             if self._killed < self.kills.value and time.monotonic() > from_then_on:
                 process.kill()
-                process.wait(10)
+                process.wait(60)
                 self._killed += 1
                 return None
             time.sleep(_POLLED_EVERY)

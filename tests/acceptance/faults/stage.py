@@ -26,7 +26,7 @@ from tasks.putting_off import WORTH_TELLING
 from tests.acceptance.faults.brokers import OUTCOMES_KEPT, Broker
 from tests.acceptance.faults.proxy import LOOPBACK, Address, Proxy
 from tests.acceptance.faults.tampering import Tampering
-from tests.support.gateways import free_port, gateway_environment
+from tests.support.gateways import gateway_environment, port_kept
 from tests.support.installation import AUDIT_KEY, Installation, make_installation
 from tests.support.workers import WorkerProcess
 
@@ -81,7 +81,7 @@ class Stage:
         self._worker: WorkerProcess | None = None
         self._schedules: WorkerProcess | None = None
         self._gateway: WorkerProcess | None = None
-        self._gateway_port = free_port()
+        self._gateway_port = 0
         self._installation: Installation | None = None
         self._cleaning = ExitStack()
 
@@ -125,6 +125,7 @@ class Stage:
             self._installation = make_installation(self._urls, self.broker.url, self.directory)
             cleaning.callback(self._installation.close)
             cleaning.callback(self._end_processes)
+            self._gateway_port = cleaning.enter_context(port_kept())
             self.start_worker()
             self.start_schedules()
             self.start_gateway()
@@ -185,7 +186,7 @@ class Stage:
     def kill_main(self) -> None:
         """Kill the worker's main process; its pool processes find out by themselves."""
         self.worker.process.kill()
-        self.worker.process.wait(10)
+        self.worker.process.wait(60)
 
     def terminate_worker(self) -> bool:
         """Stop the worker softly; whether it ended by itself."""
@@ -292,7 +293,7 @@ class Stage:
         self._groups.clear()
         for started in (self._worker, self._schedules, self._gateway):
             if started is not None:
-                started.process.wait(10)
+                started.process.wait(60)
 
     def _asking(self) -> psycopg.Connection:
         url = make_url(self._urls.superuser).set(drivername="postgresql")

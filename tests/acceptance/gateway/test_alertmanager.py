@@ -80,7 +80,7 @@ def alertmanager(gateway: GatewayProcess, directory: Path) -> Iterator[str]:
 
 def _is_ready(url: str) -> bool:
     try:
-        with urllib.request.urlopen(f"{url}/-/ready", timeout=5) as answer:  # noqa: S310  # our own
+        with urllib.request.urlopen(f"{url}/-/ready", timeout=30) as answer:  # noqa: S310  # our own
             return bool(answer.status == 200)
     except OSError:
         return False
@@ -101,7 +101,7 @@ def push(url: str, *, ends: timedelta) -> None:
     request = urllib.request.Request(  # noqa: S310  # our own
         f"{url}/api/v2/alerts", orjson.dumps(alerts), {"Content-Type": "application/json"}
     )
-    with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310
+    with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310
         assert answer.status == 200
 
 

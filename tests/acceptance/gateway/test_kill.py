@@ -18,9 +18,9 @@ from tests.support.gateways import (
     alert,
     alertmanager_payload,
     bearer,
-    free_port,
     gateway_environment,
     gateway_running,
+    port_kept,
 )
 from tests.support.installation import Installation
 from tests.support.traffic import Traffic
@@ -63,7 +63,7 @@ class Senders:
     def _connect(self) -> http.client.HTTPConnection:
         place = urlsplit(self.url)
         assert place.hostname is not None
-        return http.client.HTTPConnection(place.hostname, place.port, timeout=30)
+        return http.client.HTTPConnection(place.hostname, place.port, timeout=120)
 
     def _is_taken(self, connection: http.client.HTTPConnection, body: bytes) -> bool:
         try:
@@ -99,18 +99,16 @@ def test_a_gateway_that_ends_under_load_loses_and_doubles_nothing(
     installation: Installation, broker: redis.Redis, how: str
 ) -> None:
     """However often it is killed or stopped, each alert opens one incident; calls are repeated."""
-    port = free_port()
     directory = installation.directory
-    environment = gateway_environment(installation, ANDON_GATEWAY_PORT=str(port))
     traffic = Traffic(broker)
-    with running(installation.environment(), directory):
+    with port_kept() as port, running(installation.environment(), directory):
+        environment = gateway_environment(installation, ANDON_GATEWAY_PORT=str(port))
         with sending(f"http://127.0.0.1:{port}") as senders:
             for _ in range(KILLS):
                 with gateway_running(environment, directory) as gateway:
                     goal = len(senders.acknowledged) + BETWEEN_KILLS
                     wait_for(
                         lambda goal=goal: len(senders.acknowledged) >= goal,
-                        seconds=60,
                         what="calls acknowledged",
                     )
                     if how == "kill":

@@ -112,7 +112,7 @@ def test_a_task_that_could_not_be_run_is_given_back_after_a_pause(fault: Excepti
         result = app.tasks["andon.report_incident"].apply(args=ARGUMENTS)
         elapsed = time.monotonic() - began
     assert result.state == states.REJECTED
-    assert PAUSE[0] <= elapsed < PAUSE[1] + 1
+    assert elapsed >= PAUSE[0]
 
 
 def test_an_argument_of_any_name_reaches_the_halt() -> None:
