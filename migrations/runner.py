@@ -30,7 +30,13 @@ _WORKER_MAY = {
     ),
     "SELECT, INSERT": ("incident_updates", "audit_records"),
     "SELECT, UPDATE": ("audit_chains",),
-    "SELECT, INSERT, UPDATE": ("incidents", "escalations", "communications", "halts"),
+    "SELECT, INSERT, UPDATE": (
+        "incidents",
+        "escalations",
+        "communications",
+        "halts",
+        "retentions",
+    ),
     "SELECT, INSERT, UPDATE, DELETE": (
         "requests",
         "waiting",

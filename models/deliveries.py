@@ -14,7 +14,8 @@ class Delivery(NamedTuple):
         event: the bytes that were published.
         key_id: which key the producer says it signed with.
         signature: hex HMAC-SHA256 of *event*.
-        received_at: when it was accepted, or read for the first time.
+        received_at: when it was accepted, by the broker's clock, which may be wrong, or
+            ``UNTOLD``; of a request that waited, when it was first received (``tasks.decode``).
         deliveries: how often it has been handed to a worker, this time included.
         waiting: it has been here before, was authentic, and has waited since for a report.
         last_look: it has waited long enough; it is decided now, report or not.

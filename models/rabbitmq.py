@@ -8,13 +8,14 @@ import hashlib
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from urllib.parse import unquote, urlsplit
 
 from amqp import Channel, Connection
 from amqp.basic_message import Message
 from amqp.exceptions import AMQPError, NotFound
 
+from models.acceptance import UNTOLD, moment_told
 from models.streams import KEY, SIGNATURE, Lane, StreamNames
 
 ACCEPTED_AT = "accepted_at"
@@ -214,12 +215,16 @@ def text_header(message: Message, name: str) -> str:
     return value if isinstance(value, str) else ""
 
 
-def accepted_at(message: Message, *, now: datetime) -> datetime:
-    """When the client says that it published; *now* if it does not, or says later than that."""
+def accepted_at(message: Message) -> datetime:
+    """When the client says that it published, which nobody has checked; or ``UNTOLD``."""
     value = (message.headers or {}).get(ACCEPTED_AT)
-    if type(value) is not int or not 0 <= value <= now.timestamp() * 1000:
-        return now
-    return datetime.fromtimestamp(value / 1000, UTC)
+    return moment_told(value) if type(value) is int else UNTOLD
+
+
+def deliveries_before(message: Message) -> int:
+    """How often the broker has delivered a message before: the producer's word is not taken."""
+    count = (message.headers or {}).get("x-delivery-count")
+    return count if message.delivery_info.get("redelivered") and type(count) is int else 0
 
 
 class Unroutable(AMQPError):  # type: ignore[misc]  # amqp is not typed

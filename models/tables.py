@@ -80,6 +80,12 @@ class Door(StrEnum):
     TASK = "task"
 
 
+class Forgotten(StrEnum):
+    """What is forgotten in time, and must not be taken for what has never been."""
+
+    IDENTITIES = "identities"
+
+
 def _moment(name: str, *, nullable: bool = False) -> Column[object]:
     return Column(name, DateTime(timezone=True), nullable=nullable)
 
@@ -308,6 +314,7 @@ waiting = Table(
     _text("key_id"),
     _text("signature"),
     _moment("received_at"),
+    _moment("accepted_at"),
     _text("report_source"),
     _text("report_id"),
     _moment("alone_since", nullable=True),
@@ -429,6 +436,14 @@ duplicates = Table(
     # Two processes may have one entry in hand: the later one runs again.
     Column("entry", Text, primary_key=True),
     Column("at", DateTime(timezone=True), nullable=False, index=True),
+)
+
+retentions = Table(
+    "retentions",
+    metadata,
+    Column("kind", Text, primary_key=True),
+    _moment("forgotten_before"),
+    _word("kind", Forgotten),
 )
 
 outbox = Table(

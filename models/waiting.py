@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, text
 
+from models.acceptance import UNTOLD
 from models.deliveries import Delivery
 from models.outcomes import Identity
 from models.sql import as_json, copy_rows, fetch, fetch_column, in_json
@@ -20,7 +21,14 @@ class NewWaiting:
     identity: Identity
     body_hash: bytes
     delivery: Delivery
+    received_at: datetime
     report: Identity
+
+    @property
+    def accepted_at(self) -> datetime:
+        """When it was accepted, by the same clock as what is in the intake still."""
+        told = self.delivery.received_at
+        return self.received_at if told == UNTOLD else told
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +76,7 @@ def write_waiting(connection: Connection, rows: Iterable[NewWaiting]) -> None:
             "key_id",
             "signature",
             "received_at",
+            "accepted_at",
             "report_source",
             "report_id",
         ),
@@ -81,7 +90,8 @@ def write_waiting(connection: Connection, rows: Iterable[NewWaiting]) -> None:
                 row.delivery.event,
                 row.delivery.key_id,
                 row.delivery.signature,
-                row.delivery.received_at,
+                row.received_at,
+                row.accepted_at,
                 row.report.source,
                 row.report.id,
             )
@@ -137,7 +147,7 @@ def _bounds(part: Part) -> dict[str, str]:
 _MARK_ALONE = text(f"""
     UPDATE waiting AS w SET alone_since = :now
     WHERE {_IN_PART}
-      AND w.alone_since IS NULL AND w.received_at < COALESCE(:oldest, 'infinity'::timestamptz)
+      AND w.alone_since IS NULL AND w.accepted_at < COALESCE(:oldest, 'infinity'::timestamptz)
 """)
 
 

@@ -466,12 +466,12 @@ _AS_WRITTEN = (
     Explanation(
         Reason.EXPIRED,
         meaning="""
-            The event's time lies further back than the ledger's retention, so that it can no longer
-            be told whether the request was carried out before. It was not carried out now.
+            The event's time lies before what the ledger has forgotten, so that it can no longer be
+            told whether the request was carried out before. It was not carried out now.
         """,
         policy="""
-            Design, section 5: "The ledger keeps identities for ever unless a retention is set; with
-            one, an event whose time is older halts as expired."
+            Design, section 5: "The ledger keeps identities for ever unless a retention is set; …
+            an unknown event whose time is older, or that has none, halts as expired."
         """,
         remedy="""
             Producer: find out whether the request took effect at the time. If it did not and is

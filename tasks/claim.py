@@ -6,6 +6,7 @@ transaction; until then another transaction may have it too, and the later one r
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from enum import Enum, auto
 from typing import NamedTuple
 
@@ -13,11 +14,13 @@ from sqlalchemy import Connection
 
 from models.duplicates import recorded_duplicates
 from models.halts import outcomes_of_halted
-from models.inputs import IncidentReference, Inputs
+from models.inputs import IncidentReference
 from models.ledger import LedgerRow, read_ledger
 from models.outcomes import Identity, Outcome
+from models.retentions import forgotten_before
+from models.tables import Forgotten
 from models.waiting import WaitingRow, lock_waiting, read_waiting
-from policy.halts import Reason
+from policy.halts import Halt, InputError, Reason
 from tasks.facts import report_identity
 from tasks.requests import Message, Refused, Request
 
@@ -57,9 +60,15 @@ class Claim(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What the database knows about a batch's messages."""
+    """What the database knows about a batch's messages.
+
+    Attributes:
+        forgotten_before: what was signed earlier may have been in the ledger once; None: nothing
+            was ever forgotten.
+    """
 
     ledger: dict[Identity, LedgerRow]
+    forgotten_before: datetime | None
     waiting: Mapping[Identity, WaitingRow]
     halted_entries: dict[str, Outcome]
     duplicate_entries: set[str]
@@ -74,7 +83,7 @@ def claim(
     claims: list[Claim] = []
     first_of: dict[Identity, int] = {}
     for position, message in enumerate(messages):
-        found = _revived(_among_known(message, known))
+        found = _unless_forgotten(_among_known(message, known), known)
         identity = message.identity
         if identity is not None and found.standing in (Standing.FRESH, Standing.REPLAY):
             earlier = first_of.setdefault(identity, position)
@@ -87,11 +96,11 @@ def claim(
 def _look_up(connection: Connection, messages: Sequence[Message]) -> Known:
     identities = {message.identity for message in messages if message.identity}
     reports = {
-        report_identity(request.source, request.inputs)
-        for request in map(_runnable, messages)
-        if request is not None
-        and isinstance(request.inputs, IncidentReference)
-        and request.inputs.incident_request is not None
+        report_identity(message.source, message.inputs)
+        for message in messages
+        if isinstance(message, Request)
+        and isinstance(message.inputs, IncidentReference)
+        and message.inputs.incident_request is not None
     }
     waited = {m.delivery.entry for m in messages if m.delivery.waiting}
     identities |= {m.claimed for m in messages if isinstance(m, Refused) and m.claimed}
@@ -105,6 +114,8 @@ def _look_up(connection: Connection, messages: Sequence[Message]) -> Known:
     }
     return Known(
         ledger=ledger,
+        # After the ledger: what was forgotten before that was read is told by now.
+        forgotten_before=forgotten_before(connection, Forgotten.IDENTITIES),
         waiting=waiting,
         # Of all: a key that came or went since makes a redelivered message another's, or nobody's.
         halted_entries=outcomes_of_halted(connection, {m.delivery.entry for m in messages}),
@@ -113,27 +124,29 @@ def _look_up(connection: Connection, messages: Sequence[Message]) -> Known:
     )
 
 
-def _runnable(message: Message) -> Request[Inputs] | None:
-    """The request that may have to be run."""
-    return message.if_replayed if isinstance(message, Refused) else message
+def _unless_forgotten(claim: Claim, known: Known) -> Claim:
+    """Refuse what would be decided now, if it may have been decided and forgotten before.
 
-
-def _revived(claim: Claim) -> Claim:
-    """A replay is run however old it is: its identity is in the ledger still.
-
-    Unless age is what it halted for: then the ledger has it only since, and what became of it
-    before cannot be told.
+    What is in the ledger still is run when it is replayed, however old it is: unless age is what it
+    halted for. Then the ledger has it only since, and what became of it before cannot be told.
     """
     message, row = claim.message, claim.known
-    if (
-        claim.standing is not Standing.REPLAY
-        or not isinstance(message, Refused)
-        or message.if_replayed is None
-        or row is None
-        or row.body["reason"] == Reason.EXPIRED
-    ):
+    if not isinstance(message, Request) or message.delivery.waiting:
         return claim
-    return claim._replace(message=message.if_replayed)
+    decided = claim.standing in (Standing.FRESH, Standing.CONFLICT) or (
+        claim.standing is Standing.REPLAY
+        and row is not None
+        and row.body["reason"] == Reason.EXPIRED
+    )
+    before, signed = known.forgotten_before, message.event_time
+    if not decided or before is None or (signed is not None and signed >= before):
+        return claim
+    halt = Halt(
+        Reason.EXPIRED,
+        "The event may be older than identities are kept, so a repetition could not be told.",
+        (InputError("$.time", "is too long ago" if signed else "is missing"),),
+    )
+    return claim._replace(message=message.refused(halt))
 
 
 def _among_known(message: Message, known: Known) -> Claim:

@@ -1,12 +1,12 @@
 """Decode: from bytes to a request, or to the reason why there is none.
 
 The order is that of DESIGN 6, "Which halt": malformed, unauthenticated, unknown procedure,
-inputs, what the source may do, expiry.
+inputs, what the source may do. Whether it has expired is for the claim to say (``tasks.claim``).
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from pydantic import ValidationError
@@ -22,15 +22,18 @@ from models.signatures import verify
 from policy.halts import Halt, InputError, Reason
 from policy.procedures import PROCEDURES, Procedure
 from tasks.requests import Message, Refused, Request
-from tasks.rules import Rules
+
+_SKEW = timedelta(seconds=1)
+"""How far a source's clock may be ahead, and still order what it signs."""
+_EARLIEST = datetime(2020, 1, 1, tzinfo=UTC)
+"""Nothing was received before there was any Andon."""
 
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """What decides whether a message may come in: the registry and the rules, at one time."""
+    """What decides whether a message may come in: the registry, and the time by PostgreSQL."""
 
     registry: Registry
-    rules: Rules
     now: datetime
 
 
@@ -40,28 +43,45 @@ def decode(delivery: Delivery, gate: Gate) -> Message:
     if isinstance(event, Refused):
         return event
     procedure = PROCEDURES.get(event.procedure or "")
-    time = event.envelope.time or delivery.received_at
-    now = min(time, delivery.received_at)  # DESIGN 6, "Now"
-    inputs = _inputs(event, procedure, delivery, now)
+    inputs = _inputs(event, procedure, delivery, gate.now)
     if isinstance(inputs, Halt):
-        return _refuse(inputs, event, procedure, delivery)
+        return _refuse(inputs, event, procedure, delivery, gate)
     assert procedure is not None
     source = gate.registry.sources[event.envelope.source]
     if halt := _not_allowed(source, procedure, inputs):
-        return _refuse(halt, event, procedure, delivery)
-    request = Request(
+        return _refuse(halt, event, procedure, delivery, gate)
+    signed = event.envelope.time
+    received_at = _receipt(delivery, signed, gate.now)
+    time = received_at if signed is None or signed > received_at + _SKEW else signed
+    return Request(
         identity=_identity(event),
         procedure=procedure,
         inputs=inputs,
         time=time,
-        now=now,
+        now=min(time, received_at),  # DESIGN 6, "Now"
+        received_at=received_at,
+        event_time=signed,
         body_hash=body_hash(event.envelope.type, event.data),
         delivery=delivery,
         flags_required=source.require_severity_flags,
     )
-    if halt := _expired(event, gate):
-        return _refuse(halt, event, procedure, delivery)._replace(if_replayed=request)
-    return request
+
+
+def _receipt(delivery: Delivery, signed: datetime | None, now: datetime) -> datetime:
+    """When a request was received (DESIGN 6, "Receipt").
+
+    The broker's clock tells, which may be wrong: but nothing was received later than *now*, nor
+    before it was signed, unless its source's clock is ahead; and what a producer has made up is no
+    time. What waited keeps its first receipt.
+    """
+    accepted = delivery.received_at
+    if delivery.waiting:
+        return accepted
+    if accepted < _EARLIEST:
+        accepted = now
+    if signed is not None and accepted < signed <= now:
+        return signed
+    return min(accepted, now)
 
 
 def refuse_unread(delivery: Delivery, halt: Halt, gate: Gate) -> Refused:
@@ -72,7 +92,7 @@ def refuse_unread(delivery: Delivery, halt: Halt, gate: Gate) -> Refused:
     event = _authentic(delivery, gate)
     if isinstance(event, Refused):
         return event
-    return _refuse(halt, event, PROCEDURES.get(event.procedure or ""), delivery)
+    return _refuse(halt, event, PROCEDURES.get(event.procedure or ""), delivery, gate)
 
 
 def refuse_barely(delivery: Delivery, halt: Halt, gate: Gate) -> Refused:
@@ -102,14 +122,17 @@ def _identity(event: Event) -> Identity:
     return Identity(event.envelope.source, event.envelope.id)
 
 
-def _refuse(halt: Halt, event: Event, procedure: Procedure | None, delivery: Delivery) -> Refused:
+def _refuse(
+    halt: Halt, event: Event, procedure: Procedure | None, delivery: Delivery, gate: Gate
+) -> Refused:
     return Refused(
         halt,
         delivery,
         identity=_identity(event),
         body_hash=body_hash(event.envelope.type, event.data),
         procedure=procedure,
-        time=event.envelope.time,
+        received_at=_receipt(delivery, event.envelope.time, gate.now),
+        event_time=event.envelope.time,
     )
 
 
@@ -186,15 +209,3 @@ def _not_allowed(source: Source, procedure: Procedure, inputs: Inputs) -> Halt |
             (InputError(f"$.data.{procedure.actor}", "is not a user this source may act for"),),
         )
     return None
-
-
-def _expired(event: Event, gate: Gate) -> Halt | None:
-    """Where identities are kept for a while only, the event's time must tell that it is kept."""
-    retention, time = gate.rules.ledger_retention, event.envelope.time
-    if retention is None or (time is not None and time >= gate.now - retention):
-        return None
-    return Halt(
-        Reason.EXPIRED,
-        "The event may be older than identities are kept, so a repetition could not be told.",
-        (InputError("$.time", "is too long ago" if time else "is missing"),),
-    )

@@ -59,6 +59,8 @@ def _as_request(early: EarlyUpdate, report: Request[ReportIncident]) -> Request[
         ),
         time=early.time,
         now=early.now,
+        received_at=early.now,
+        event_time=early.time,
         body_hash=b"",
         delivery=report.delivery,
     )

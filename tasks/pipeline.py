@@ -7,21 +7,31 @@ alone, and that one is halted; an outage halts nothing.
 
 import random
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 
 import structlog
 from sqlalchemy import Connection, Engine
 
 from models.audit import AuditKey, write_audit
+from models.clock import Clock, database_now
 from models.deliveries import Delivery
 from models.registry import RegistryFile
 from models.sql import new_ids
 from policy.halts import Halt, Reason
 from tasks.claim import claim, is_to_decide
 from tasks.decode import Gate, Refusing, decode, refuse_barely, refuse_nameless, refuse_unread
-from tasks.faults import Fault, Outage, OutOfMemory, describe, fault_of, frames_of, place_of
+from tasks.faults import (
+    Fault,
+    Outage,
+    OutOfMemory,
+    as_outage,
+    describe,
+    fault_of,
+    frames_of,
+    place_of,
+)
 from tasks.gather import gather
 from tasks.record import audit_entry
 from tasks.requests import Message, Refused, Request
@@ -37,19 +47,18 @@ BUGS_BEFORE_PAUSE = 20
 """So many requests in a row that ran into bugs of ours: then it is not the requests."""
 
 
-def utc_now() -> datetime:
-    """The time now, in UTC."""
-    return datetime.now(UTC)
-
-
 @dataclass(frozen=True, slots=True)
 class Means:
-    """What a batch is run with."""
+    """What a batch is run with.
+
+    Attributes:
+        clock: PostgreSQL's; another one only where the time is to be another.
+    """
 
     registry: RegistryFile
     rules: Rules
     audit_key: AuditKey
-    clock: Callable[[], datetime] = utc_now
+    clock: Clock = database_now
 
 
 def run(
@@ -72,8 +81,8 @@ def run(
     Returns:
         A verdict for each delivery, in order.
     """
-    now = means.clock()
-    gate = Gate(means.registry.current(), means.rules, now)
+    now = means.clock(connection)
+    gate = Gate(means.registry.current(), now)
     messages: list[Message] = [
         decode(delivery, gate) if refusal is None else refusing(delivery, refusal, gate)
         for delivery in deliveries
@@ -209,8 +218,14 @@ class Pipeline:
 
     def _refused_as(self, delivery: Delivery) -> Reason:
         """How the policy calls it when this procedure's write fails."""
-        gate = Gate(self.means.registry.current(), self.means.rules, self.means.clock())
-        message = decode(delivery, gate)
+        message = decode(delivery, Gate(self.means.registry.current(), self._now()))
         if isinstance(message, Refused) or message.procedure is None:
             return Reason.INTERNAL_ERROR
         return message.procedure.refused
+
+    def _now(self) -> datetime:
+        try:
+            with self.engine.begin() as connection:
+                return self.means.clock(connection)
+        except Exception as error:
+            raise as_outage(error) from error

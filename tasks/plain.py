@@ -13,12 +13,12 @@ import json
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 from celery import Celery, Task
 from celery.exceptions import Reject
 
+from models.acceptance import UNTOLD
 from models.deliveries import Delivery
 from models.events import TYPE_PREFIX
 from models.outcomes import Outcome
@@ -72,7 +72,7 @@ def read_task(task_id: object, args: Sequence[object], kwargs: Mapping[str, obje
         event=event.encode("utf-8", "surrogatepass"),
         key_id=key,
         signature=signature,
-        received_at=datetime.now(UTC),
+        received_at=UNTOLD,
     )
 
 

@@ -5,9 +5,12 @@ from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import Connection, Engine, text
 
+from models.clock import Clock, database_now
 from models.dedup import forget_early_updates
 from models.duplicates import forget_duplicates, oldest_duplicate
 from models.in_hand import forget_gone
+from models.retentions import note_forgotten
+from models.tables import Forgotten
 from models.tallies import compact_tallies
 
 _AT_ONCE = 10_000
@@ -43,25 +46,28 @@ _FORGET_EVENTS = text("""
 def prune(
     engine: Engine,
     *,
-    now: datetime,
     oldest_undecided: Callable[[], datetime | None],
     ledger_retention: timedelta | None,
     halt_retention: timedelta,
+    clock: Clock = database_now,
 ) -> None:
     """Forget old identities, if a retention is set, and the requests of halts settled long ago.
 
-    An identity stays until its event, published again, would be refused as expired, and as long
-    as its halt is open, so that it can be replayed. An entry recorded as a duplicate is forgotten
-    when it cannot be delivered again. A dedup key that remembers no more than an early update is
-    forgotten when the report that it waits for would be refused as expired.
+    Up to when identities are forgotten is noted in the transaction that forgets them, whether
+    there are any or not: from then on an event that is older is refused as expired. An identity
+    stays as long as its halt is open, so that it can be replayed. An entry recorded as a duplicate
+    is forgotten when it cannot be delivered again. A dedup key that remembers no more than an early
+    update is forgotten when the report that it waits for would be refused as expired.
 
     Args:
         engine: connects with the worker's rights.
-        now: the time to count back from.
         oldest_undecided: says when the oldest entry still in the intake was accepted, if any is.
         ledger_retention: how long identities are kept; None is for ever.
         halt_retention: how long a settled halt keeps its request.
+        clock: the time to count back from.
     """
+    with engine.begin() as connection:
+        now = clock(connection)
     if ledger_retention is not None:
         expired = now - ledger_retention
         _forget_requests(engine, before=expired)
@@ -84,6 +90,7 @@ def _forget_requests(engine: Engine, *, before: datetime) -> None:
     after: datetime | None = datetime.min.replace(tzinfo=UTC)
     while after is not None:
         with engine.begin() as connection:
+            note_forgotten(connection, Forgotten.IDENTITIES, before=before)
             values = {"after": after, "before": before, "at_once": _AT_ONCE}
             found, last = connection.execute(_FORGET_REQUESTS, values).one()
         after = last if found == _AT_ONCE else None

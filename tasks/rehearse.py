@@ -52,7 +52,7 @@ class Rehearsal:
         A request that refers to a report which is not known yet would wait; it may be rehearsed
         again when all others have been, with its delivery's ``last_look`` set.
         """
-        gate = Gate(self.registry, self.rules, now)
+        gate = Gate(self.registry, now)
         messages = [decode(delivery, gate) for delivery in deliveries]
         with self.engine.connect() as connection:
             connection.execution_options(postgresql_readonly=True)

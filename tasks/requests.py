@@ -16,8 +16,11 @@ class Request(NamedTuple, Generic[I_co]):
     """An authentic request with valid inputs.
 
     Attributes:
-        time: the event's signed time, which orders the requests of one source.
+        time: orders the requests of one source: the event's signed time, unless that lies
+            after the receipt (DESIGN 6, "Receipt").
         now: the same, but never later than the receipt (DESIGN 6, "Now").
+        received_at: the receipt.
+        event_time: the event's signed time, if it has one, whatever it says.
         flags_required: the registry says that of this source a stated severity is not enough.
     """
 
@@ -26,6 +29,8 @@ class Request(NamedTuple, Generic[I_co]):
     inputs: I_co
     time: datetime
     now: datetime
+    received_at: datetime
+    event_time: datetime | None
     body_hash: bytes
     delivery: Delivery
     flags_required: bool = False
@@ -35,6 +40,18 @@ class Request(NamedTuple, Generic[I_co]):
         """Who published it."""
         return self.identity.source
 
+    def refused(self, halt: Halt) -> "Refused":
+        """The same, not to be run but halted."""
+        return Refused(
+            halt,
+            self.delivery,
+            identity=self.identity,
+            body_hash=self.body_hash,
+            procedure=self.procedure,
+            received_at=self.received_at,
+            event_time=self.event_time,
+        )
+
 
 class Refused(NamedTuple):
     """A message that cannot be run as it is.
@@ -43,9 +60,8 @@ class Refused(NamedTuple):
         identity: whose it is, if it proved that; only then does it claim its ``(source, id)``.
         body_hash: given with the identity.
         procedure: the one it asked for, if it exists.
-        time: the event's signed time, if it has one.
-        if_replayed: the request itself, if it is refused only because its identity may have been
-            forgotten; while the ledger has it, as it has that of a halt being replayed, it is run.
+        received_at: the receipt, given with the identity.
+        event_time: the event's signed time, if it has one, whatever it says.
         claimed: whose it says it is, where it could not prove that.
     """
 
@@ -54,8 +70,8 @@ class Refused(NamedTuple):
     identity: Identity | None = None
     body_hash: bytes | None = None
     procedure: Procedure | None = None
-    time: datetime | None = None
-    if_replayed: Request[Inputs] | None = None
+    received_at: datetime | None = None
+    event_time: datetime | None = None
     claimed: Identity | None = None
 
 

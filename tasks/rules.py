@@ -10,7 +10,7 @@ class Rules:
 
     Attributes:
         clients_may_report: client contacts may report for their own client (DESIGN 6, "Roles").
-        ledger_retention: how long identities are kept; an older event has expired. None: for ever.
+        ledger_retention: how long identities are kept, by whoever prunes. None: for ever.
         patience: how long a request waits for its report after everything that was accepted
             before it has been decided.
     """

@@ -59,7 +59,7 @@ class Sweep:
                 return
         oldest = self.intake.oldest_undecided()
         with self.pipeline.engine.begin() as connection:
-            now = self.pipeline.means.clock()
+            now = self.pipeline.means.clock(connection)
             mark_alone(connection, part, oldest_undecided=oldest, now=now)
 
     def _decide_some(self, part: Part) -> bool:
@@ -69,7 +69,7 @@ class Sweep:
             ripe = read_ripe(
                 connection,
                 part,
-                alone_before=means.clock() - means.rules.patience,
+                alone_before=means.clock(connection) - means.rules.patience,
                 limit=self.batch_size,
             )
         verdicts = [verdict for some in self.pipeline.process(ripe) for verdict in some]

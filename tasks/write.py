@@ -142,8 +142,13 @@ def _waiting(verdict: Verdict) -> NewWaiting:
     message = verdict.claim.message
     assert isinstance(verdict.decision, Wait)
     assert message.body_hash is not None
+    assert message.received_at is not None
     return NewWaiting(
-        _identity(verdict), message.body_hash, message.delivery, verdict.decision.report
+        _identity(verdict),
+        message.body_hash,
+        message.delivery,
+        message.received_at,
+        verdict.decision.report,
     )
 
 
@@ -164,12 +169,13 @@ def _halt(verdict: Verdict, now: datetime) -> NewHalt:
 def _ledger_row(verdict: Verdict) -> NewLedgerRow:
     message = verdict.claim.message
     assert message.body_hash is not None
+    assert message.received_at is not None
     assert verdict.outcome is not None
     return NewLedgerRow(
         identity=_identity(verdict),
         body_hash=message.body_hash,
         outcome=verdict.outcome,
         halt_id=verdict.halt_id,
-        event_time=message.time,
-        received_at=message.delivery.received_at,
+        event_time=message.event_time,
+        received_at=message.received_at,
     )

@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from amqp import Channel, Connection
@@ -27,6 +27,7 @@ from models.rabbitmq import (
     Publishing,
     accepted_at,
     connect_to_intake,
+    deliveries_before,
     entry_of,
     intake_queues,
     open_channel,
@@ -201,7 +202,6 @@ class RabbitIntake:
     def _delivery(self, message: Message) -> Delivery:
         event = message.body if isinstance(message.body, bytes) else message.body.encode()
         key_id, signature = text_header(message, KEY), text_header(message, SIGNATURE)
-        before = (message.headers or {}).get("x-delivery-count")
         return Delivery(
             entry=entry_of(
                 self.names, event=event, key_id=key_id, signature=signature, id=_id_of(message)
@@ -210,8 +210,8 @@ class RabbitIntake:
             event=event,
             key_id=key_id,
             signature=signature,
-            received_at=accepted_at(message, now=datetime.now(UTC)),
-            deliveries=1 + (before if type(before) is int else 0),
+            received_at=accepted_at(message),
+            deliveries=1 + deliveries_before(message),
         )
 
     def _collect(self, link: _Link, limit: int) -> None:
@@ -346,8 +346,7 @@ class RabbitIntake:
     def _peek(self, connection: Connection) -> datetime | None:
         channel = open_channel(connection)
         heads = (channel.basic_get(queue) for queue in intake_queues(self.names))
-        now = datetime.now(UTC)
-        times = [accepted_at(message, now=now) for message in heads if message is not None]
+        times = [accepted_at(message) for message in heads if message is not None]
         channel.close()  # which puts them back
         return min(times, default=None)
 

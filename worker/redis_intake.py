@@ -12,13 +12,14 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from itertools import chain
 from typing import Any
 
 import redis
 from redis.commands.core import Script
 
+from models.acceptance import moment_told
 from models.chunks import chunks
 from models.deliveries import Delivery
 from models.entries import entry_name, place_of
@@ -179,14 +180,12 @@ class RedisIntake:
     def _read(self, lane: Lane, limit: int) -> list[Delivery]:
         if not limit:
             return []
-        stream, now = self.names.intake(lane), datetime.now(UTC)
+        stream = self.names.intake(lane)
         reply: Any = self.client.xreadgroup(
             self.names.group, self.consumer, {stream: ">"}, count=limit
         )
         return [
-            _delivery(stream, number, fields, now)
-            for _, entries in reply
-            for number, fields in entries
+            _delivery(stream, number, fields) for _, entries in reply for number, fields in entries
         ]
 
     def _abandoned(self, limit: int) -> list[Delivery]:
@@ -222,8 +221,7 @@ class RedisIntake:
         reply: Any = self.client.xclaim(
             stream, self.names.group, self.consumer, milliseconds(self.claim_idle), list(times)
         )
-        now = datetime.now(UTC)
-        return [_delivery(stream, number, fields, now, times[number]) for number, fields in reply]
+        return [_delivery(stream, number, fields, times[number]) for number, fields in reply]
 
     def finish(self, done: Sequence[Finished]) -> None:
         """Publish outcomes, acknowledge and delete the entries, in parts that are each whole."""
@@ -280,7 +278,7 @@ class RedisIntake:
         oldest = []
         for lane in LANES:
             entries: Any = self.client.xrange(self.names.intake(lane), count=1)
-            oldest += [_accepted_at(number, datetime.now(UTC)) for number, _ in entries]
+            oldest += [_accepted_at(number) for number, _ in entries]
         return min(oldest, default=None)
 
 
@@ -288,7 +286,6 @@ def _delivery(
     stream: str,
     number: bytes,
     fields: Mapping[bytes, bytes],
-    now: datetime,
     deliveries: int = 1,
 ) -> Delivery:
     event, key_id, signature = (fields.get(name, b"") for name in (_EVENT, _KEY, _SIGNATURE))
@@ -299,20 +296,14 @@ def _delivery(
         event=event,
         key_id=key_id.decode("utf-8", "replace"),
         signature=signature.decode("utf-8", "replace"),
-        received_at=_accepted_at(number, now),
+        received_at=_accepted_at(number),
         deliveries=deliveries,
     )
 
 
-def _accepted_at(number: bytes, now: datetime) -> datetime:
-    """An entry's number begins with the milliseconds since 1970, unless its producer chose it.
-
-    Whatever it says, nothing was accepted later than now.
-    """
-    try:
-        return min(now, datetime.fromtimestamp(int(number.partition(b"-")[0]) / 1000, UTC))
-    except (OverflowError, ValueError, OSError):
-        return now
+def _accepted_at(number: bytes) -> datetime:
+    """An entry's number begins with the milliseconds since 1970, unless its producer chose it."""
+    return moment_told(int(number.partition(b"-")[0]))
 
 
 def _undelivered(delivery: Delivery) -> Delivery:

@@ -133,7 +133,6 @@ class Runtime:
         settings = self._settings
         prune(
             self.pipeline.engine,
-            now=self.pipeline.means.clock(),
             oldest_undecided=self.intake.oldest_undecided,
             ledger_retention=settings.rules.ledger_retention,
             halt_retention=timedelta(days=settings.halt_retention_days),

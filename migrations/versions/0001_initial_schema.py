@@ -84,6 +84,13 @@ def upgrade() -> None:
         postgresql_where=sa.text("outcome <> 'done'"),
     )
     op.create_table(
+        "retentions",
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("forgotten_before", sa.DateTime(timezone=True), nullable=False),
+        sa.CheckConstraint("kind IN ('identities')", name=op.f("retentions_kind_check")),
+        sa.PrimaryKeyConstraint("kind", name=op.f("retentions_pkey")),
+    )
+    op.create_table(
         "duplicates",
         sa.Column("entry", sa.Text(), nullable=False),
         sa.Column("at", sa.DateTime(timezone=True), nullable=False),
@@ -386,6 +393,7 @@ def upgrade() -> None:
         sa.Column("key_id", sa.Text(), nullable=False),
         sa.Column("signature", sa.Text(), nullable=False),
         sa.Column("received_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("accepted_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("report_source", sa.Text(), nullable=False),
         sa.Column("report_id", sa.Text(), nullable=False),
         sa.Column("alone_since", sa.DateTime(timezone=True), nullable=True),
@@ -608,6 +616,7 @@ def downgrade() -> None:
     op.drop_table("communications")
     op.drop_table("clients")
     op.drop_table("duplicates")
+    op.drop_table("retentions")
     op.drop_table("audit_records")  # with its partitions
     op.drop_table("audit_chains")
     op.drop_table("audit_anchors")

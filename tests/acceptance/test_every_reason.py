@@ -8,6 +8,7 @@ import redis
 
 from policy.explanations import EXPLANATIONS
 from policy.halts import Reason
+from tests.support.forgetting import forget
 from tests.support.installation import Installation
 from tests.support.requests import (
     communication,
@@ -131,8 +132,8 @@ def test_one_worker_gives_every_reason_and_spares_the_innocent(
     installation.execute(REFUSING_DATABASE, BROKEN_USER)
     environment = installation.environment() | {
         "ANDON_CLAIM_IDLE": "1",
-        "ANDON_LEDGER_RETENTION_DAYS": "1",
     }
+    forget(installation, identities_after=timedelta(days=1))
     traffic = Traffic(broker)
     with running(environment, tmp_path, code=POISONED_WORKER) as worker:
         traffic.put(*first_reports(), event("report_incident", report(), id="idempotency_conflict"))

@@ -225,10 +225,10 @@ def test_an_early_update_is_forgotten_when_its_report_would_be_expired(
     def keys_after(retention: timedelta | None) -> list[str]:
         prune(
             installation.pipeline.engine,
-            now=at(10),
             oldest_undecided=lambda: None,
             ledger_retention=retention,
             halt_retention=timedelta(days=30),
+            clock=lambda _: at(10),
         )
         return [key for (key,) in installation.rows("SELECT dedup_key FROM dedup_keys ORDER BY 1")]
 

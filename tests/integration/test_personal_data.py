@@ -5,7 +5,7 @@ Everything that anybody can write freely, in a request or in the directory, carr
 
 import json
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -198,7 +198,6 @@ def test_a_request_is_kept_with_its_halt_and_nowhere_else(eventful: Installation
 def test_a_request_is_kept_as_long_as_its_halt_is_open(eventful: Installation) -> None:
     """And goes when the halt is settled and its retention has passed."""
     assert eventful.rows("SELECT FROM halts WHERE event IS NULL") == []
-    now = datetime.now(UTC)
     eventful.execute(
         "UPDATE halts SET halted_at = now() - interval '9 years'",
         "UPDATE halts SET state = 'discarded', settled_at = now() - interval '31 days'"
@@ -211,7 +210,6 @@ def test_a_request_is_kept_as_long_as_its_halt_is_open(eventful: Installation) -
     )
     prune(
         eventful.pipeline.engine,
-        now=now,
         oldest_undecided=lambda: None,
         ledger_retention=None,
         halt_retention=timedelta(days=30),

@@ -18,7 +18,7 @@ NOON = datetime(2025, 9, 25, 12, tzinfo=UTC)
 @pytest.fixture
 def at_noon(installation: Installation) -> Installation:
     """An installation whose clock stands at the policy's own time."""
-    installation.pipeline.means = replace(installation.pipeline.means, clock=lambda: NOON)
+    installation.pipeline.means = replace(installation.pipeline.means, clock=lambda _: NOON)
     return installation
 
 

@@ -32,10 +32,10 @@ def prune_now(
     """Prune, at noon."""
     prune(
         installation.pipeline.engine,
-        now=NOW,
         oldest_undecided=lambda: oldest_undecided,
         ledger_retention=ledger_retention,
         halt_retention=timedelta(days=30),
+        clock=lambda _: NOW,
     )
 
 
@@ -131,10 +131,10 @@ def test_the_intake_is_asked_only_where_something_may_be_forgotten(
 
     prune(
         installation.pipeline.engine,
-        now=NOW,
         oldest_undecided=never,
         ledger_retention=None,
         halt_retention=timedelta(days=30),
+        clock=lambda _: NOW,
     )
 
 

@@ -1,50 +1,41 @@
 """Entries of a Redis stream whose numbers their producer chose."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
+import orjson
 import pytest
 import redis
 
+from models.signatures import sign
 from models.streams import EVENT, KEY, SIGNATURE, StreamNames
-from tests.support.servers import Servers
-from worker.redis_intake import RedisIntake, connect_redis, make_groups
+from tests.support.draining import drain, intake_of
+from tests.support.installation import Installation
+from tests.support.requests import KEY_ID, SECRET, event, report
 
 NAMES = StreamNames()
 
 
-@pytest.fixture
-def intake(servers: Servers, broker: redis.Redis) -> RedisIntake:  # noqa: ARG001  # emptied
-    """An empty intake."""
-    client = connect_redis(servers.redis_url)
-    make_groups(client, NAMES)
-    return RedisIntake(client, NAMES, timedelta(seconds=1), outcomes_kept=100)
-
-
 @pytest.mark.parametrize(
-    "milliseconds", [9_999_999_999_999, 999_999_999_999_999, 2**63 - 1, 2**64 - 2]
+    "number", ["9999999999999-0", "999999999999999-0", f"{2**63 - 1}-0", f"{2**64 - 2}-0", "0-1"]
 )
-def test_an_entry_from_the_future_was_accepted_now(
-    intake: RedisIntake, broker: redis.Redis, milliseconds: int
+def test_a_number_that_is_no_time_is_no_receipt(
+    installation: Installation, broker: redis.Redis, number: str
 ) -> None:
-    """No number that a stream takes stops the intake; what comes after it is received, too."""
+    """No number that a stream takes stops the intake, nor dates a request; nor what comes after."""
     before = datetime.now(UTC)
-    fields: dict[str | bytes, str | bytes] = {EVENT: "x", KEY: "x", SIGNATURE: "x"}
-    broker.xadd(NAMES.intake(), fields, id=f"{milliseconds}-0")
-    broker.xadd(NAMES.intake(), fields)
-    oldest = intake.oldest_undecided()
-    found = intake.receive(10)
-    assert len(found) == 2
-    for moment in (oldest, *(each.received_at for each in found)):
-        assert moment is not None
-        assert before <= moment <= datetime.now(UTC)
-    intake.finish([(each, None) for each in found])
-    assert intake.oldest_undecided() is None
+    for which, message in enumerate((timeless("r1"), timeless("r2"))):
+        fields = {EVENT: message, KEY: KEY_ID, SIGNATURE: sign(message, SECRET)}
+        broker.xadd(NAMES.intake(), fields, id="*" if which else number)  # type: ignore[arg-type]
+    drain(installation)
+    times = installation.rows(
+        "SELECT received_at FROM requests UNION SELECT reported_at FROM incidents"
+    )
+    assert len(installation.rows("SELECT FROM incidents")) == 2
+    assert all(before <= moment <= datetime.now(UTC) for (moment,) in times)
+    with intake_of(installation) as intake:
+        assert intake.oldest_undecided() is None
 
 
-def test_an_entry_without_a_time_was_accepted_long_ago(
-    intake: RedisIntake, broker: redis.Redis
-) -> None:
-    """0-1 is the first number that a stream takes."""
-    broker.xadd(NAMES.intake(), {EVENT: "x"}, id="0-1")
-    (found,) = intake.receive(10)
-    assert found.received_at == datetime(1970, 1, 1, tzinfo=UTC)
+def timeless(id: str) -> bytes:
+    """A report whose event says no time."""
+    return orjson.dumps({**orjson.loads(event("report_incident", report(), id=id)), "time": None})

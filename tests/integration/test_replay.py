@@ -1,6 +1,5 @@
 """`andon halts replay`: the request of a halt is published again, unedited, and decided anew."""
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -9,6 +8,7 @@ import redis
 from models.events import MAX_EVENT_BYTES
 from models.streams import EVENT, KEY, SIGNATURE, StreamNames
 from tests.support.draining import drain, draining
+from tests.support.forgetting import forget
 from tests.support.installation import REGISTRY, Installation
 from tests.support.requests import KEY_ID, SECRET, SOURCE, delivery, event, report, update
 from tests.support.shell import Finished, andon
@@ -149,20 +149,13 @@ def test_a_replay_that_could_not_be_published_can_be_repeated(installation: Inst
     assert len(installation.rows("SELECT FROM incidents")) == 1
 
 
-def keep_identities(installation: Installation, days: int) -> None:
-    """Set ANDON_LEDGER_RETENTION_DAYS for the worker of this test."""
-    pipeline = installation.pipeline
-    rules = replace(pipeline.means.rules, ledger_retention=timedelta(days=days))
-    pipeline.means = replace(pipeline.means, rules=rules)
-
-
 def test_a_request_older_than_the_ledgers_retention_can_be_replayed(
     installation: Installation,
 ) -> None:
     """Its identity is kept as long as its halt is open, so that it need not expire."""
     long_ago = datetime.now(UTC) - timedelta(days=40)
     installation.process(delivery(event("report_incident", INACTIVE, id="r1", time=long_ago)))
-    keep_identities(installation, 30)
+    forget(installation, identities_after=timedelta(days=30))
     installation.execute("UPDATE users SET status = 'active' WHERE user_id = 'leaver'")
     assert replay(installation, "1").code == 0
     drain(installation)
@@ -178,7 +171,7 @@ def test_an_old_request_that_is_replayed_may_wait_for_its_report(
     follows = update(incident_id=None, incident_request={"id": "opens"}, updated_by_user="nobody")
     message = delivery(event("update_incident", follows, id="u1", time=long_ago))
     installation.process(message)
-    keep_identities(installation, 30)
+    forget(installation, identities_after=timedelta(days=30))
     installation.execute(
         "INSERT INTO users SELECT 'nobody', first_name, last_name, 'nobody@example.com', role,"
         " client_id, vendor_id, timezone, status FROM users WHERE user_id = 'support'"
@@ -194,7 +187,7 @@ def test_an_old_request_that_is_replayed_may_wait_for_its_report(
 
 def test_what_halted_for_its_age_expires_again(installation: Installation) -> None:
     """Whether it was carried out before cannot be told by the entry that its halt has made."""
-    keep_identities(installation, 30)
+    forget(installation, identities_after=timedelta(days=30))
     long_ago = datetime.now(UTC) - timedelta(days=40)
     installation.process(delivery(event("report_incident", report(), id="r1", time=long_ago)))
     assert replay(installation, "1").code == 0

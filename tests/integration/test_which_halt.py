@@ -6,7 +6,7 @@ says what it changes about a sound request; two faults that change the same thin
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import combinations, product
 from typing import Any
@@ -18,6 +18,7 @@ from models import tables
 from models.deliveries import Delivery
 from policy.procedures import PROCEDURES
 from tests.support.asking import at, done, open_incident
+from tests.support.forgetting import forget
 from tests.support.installation import Installation
 from tests.support.requests import (
     SECRET,
@@ -181,9 +182,7 @@ def _insert_actors(installation: Installation, roles: tuple[str, str]) -> None:
 
 def _prepare(installation: Installation) -> None:
     """What the faulty requests refer to, and the identity that is taken."""
-    means = installation.pipeline.means
-    rules = replace(means.rules, ledger_retention=timedelta(days=30))
-    installation.pipeline.means = replace(means, rules=rules)
+    forget(installation, identities_after=timedelta(days=30))
     open_incident(installation, status="in_progress", time=at(0), id=TAKEN)
     open_incident(installation, status="closed", resolution_timestamp=at(0).isoformat(), time=at(0))
     for source in ("monitor", "narrow"):

@@ -1,7 +1,7 @@
 """Decoding without a database: the registry of the tests, and what decode makes of a message."""
 
 import tomllib
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 from models.deliveries import Delivery
@@ -9,18 +9,15 @@ from models.registry import Registry
 from policy.halts import Halt
 from tasks.decode import Gate, decode
 from tasks.requests import Message, Refused, Request
-from tasks.rules import Rules
 from tests.support.installation import REGISTRY
 from tests.support.requests import delivery, event
 
 TEST_REGISTRY = Registry.model_validate(tomllib.loads(REGISTRY))
 
 
-def decoded(delivery: Delivery, *, retention: timedelta | None = None) -> Message:
-    """What decode makes of *delivery* now."""
-    return decode(
-        delivery, Gate(TEST_REGISTRY, Rules(ledger_retention=retention), datetime.now(UTC))
-    )
+def decoded(delivery: Delivery, *, now: datetime | None = None) -> Message:
+    """What decode makes of *delivery*, now or at another time."""
+    return decode(delivery, Gate(TEST_REGISTRY, now or datetime.now(UTC)))
 
 
 def inputs_of(procedure: str, data: Any) -> Any:

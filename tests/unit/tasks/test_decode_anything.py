@@ -1,5 +1,6 @@
 """Decode takes any bytes: the answer is a request or the reason why there is none."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 import orjson
@@ -11,9 +12,7 @@ from models.deliveries import Delivery
 from models.signatures import sign
 from policy.halts import Halt, Reason
 from tasks.decode import Gate, refuse_unread
-from tasks.pipeline import utc_now
 from tasks.requests import Refused, Request
-from tasks.rules import Rules
 from tests.support.decoding import TEST_REGISTRY, decoded
 from tests.support.requests import (
     SECRET,
@@ -37,7 +36,7 @@ _LOST = Halt(Reason.WORKER_LOST, "lost")
 def _check(message: Delivery) -> None:
     found = decoded(message)
     assert isinstance(found, Request | Refused)
-    gate = Gate(TEST_REGISTRY, Rules(), utc_now())
+    gate = Gate(TEST_REGISTRY, datetime.now(UTC))
     unread = refuse_unread(message, _LOST, gate)
     assert unread.identity == found.identity
     if found.identity is not None:

@@ -1,7 +1,5 @@
 """Decode: which halt a message with several faults gets (DESIGN 6, "Which halt")."""
 
-from datetime import UTC, datetime, timedelta
-
 import orjson
 import pytest
 
@@ -11,16 +9,13 @@ from policy.halts import Reason
 from tests.support.decoding import decoded
 from tests.support.requests import SECRET, delivery, event, report, update
 
-RETENTION = timedelta(days=30)
-LONG_AGO = datetime.now(UTC) - RETENTION - timedelta(seconds=1)
-
 
 def _from_narrow(event: bytes) -> Delivery:
     return delivery(event, key_id="narrow-1")
 
 
 def _reason(delivery: Delivery) -> str:
-    halt = getattr(decoded(delivery, retention=RETENTION), "halt", None)
+    halt = getattr(decoded(delivery), "halt", None)
     return "none" if halt is None else str(halt.reason)
 
 
@@ -85,38 +80,6 @@ _BOTH = [
         ),
         Reason.INVALID_INPUT,
     ),
-    (
-        "source_not_allowed before expired",
-        _from_narrow(
-            event(
-                "report_incident",
-                report(reporter_user_id="boss"),
-                source="narrow",
-                time=LONG_AGO,
-            )
-        ),
-        Reason.SOURCE_NOT_ALLOWED,
-    ),
-    (
-        "invalid_input before expired",
-        delivery(event("report_incident", report(severity="P9"), time=LONG_AGO)),
-        Reason.INVALID_INPUT,
-    ),
-    (
-        "expired before anything that needs the database",
-        delivery(
-            event(
-                "report_incident",
-                report(
-                    reporter_user_id="nobody",
-                    client_id="none",
-                    detection_timestamp=LONG_AGO.isoformat(),
-                ),
-                time=LONG_AGO,
-            )
-        ),
-        Reason.EXPIRED,
-    ),
 ]
 
 
@@ -143,8 +106,6 @@ def test_each_fault_alone_gives_its_own_reason() -> None:
     assert _reason(_from_narrow(narrow)) == "source_not_allowed"
     narrow = event("update_incident", update(updated_by_user="manager"), source="narrow")
     assert _reason(_from_narrow(narrow)) == "source_not_allowed"
-    old = report(detection_timestamp=LONG_AGO.isoformat())
-    assert _reason(delivery(event("report_incident", old, time=LONG_AGO))) == "expired"
 
 
 @pytest.mark.parametrize(
@@ -203,15 +164,3 @@ def test_no_data_is_no_inputs() -> None:
     halt = decoded(delivery(orjson.dumps(message))).halt  # type: ignore[union-attr]
     assert halt.reason == "missing_input"
     assert len(halt.errors) == 8
-
-
-def test_an_event_as_old_as_the_retention_is_still_taken() -> None:
-    """With a retention, an older event has expired; without one, none ever has."""
-    young = datetime.now(UTC) - RETENTION + timedelta(minutes=1)
-    data = report(detection_timestamp=young.isoformat())
-    assert _reason(delivery(event("report_incident", data, time=young))) == "none"
-    ancient = datetime(2001, 1, 1, tzinfo=UTC)
-    data = report(detection_timestamp="2000-01-01")
-    message = delivery(event("report_incident", data, time=ancient))
-    assert _reason(message) == "expired"
-    assert getattr(decoded(message), "halt", None) is None

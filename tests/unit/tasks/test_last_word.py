@@ -51,6 +51,8 @@ def _request(number: int, word: Word) -> Request[Any]:
         inputs=inputs,
         time=time,
         now=time,
+        received_at=time,
+        event_time=time,
         body_hash=b"",
         delivery=Delivery(str(number), Door.INTAKE, b"", "", "", time),
     )

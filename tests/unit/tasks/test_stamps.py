@@ -68,6 +68,8 @@ def _request(number: int, change_set: dict[str, Any], source: str = "monitor") -
         inputs=inputs,
         time=time,
         now=time,
+        received_at=time,
+        event_time=time,
         body_hash=b"",
         delivery=Delivery(str(number), Door.INTAKE, b"", "", "", time),
     )
