@@ -1,12 +1,9 @@
 """The gateway as a Starlette application: its paths, and how each says what went wrong."""
 
-import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from urllib.parse import unquote
 
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.exc import TimeoutError as NoConnection
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -30,13 +27,13 @@ from producers.gateway.authentication import Caller, Refused
 from producers.gateway.bodies import BodyRefused, read_body
 from producers.gateway.cloudevents import NotCloudEvents, read_cloudevents
 from producers.gateway.configuration import Format
+from producers.gateway.door import NoRoom
 from producers.gateway.formats.pagerduty import read_event
 from producers.gateway.formats.readers import READERS
 from producers.gateway.gateway import Gateway, NoKey
 from producers.gateway.openapi import openapi
+from producers.gateway.receipts import ReceiptsUnavailable
 from producers.signed import NotPublishable
-
-_log = logging.getLogger(__name__)
 
 _LATER = {"Retry-After": RETRY_AFTER}
 _CLOSE = {"Connection": "close"}
@@ -59,14 +56,19 @@ def make_app(gateway: Gateway) -> Starlette:
             yield
         if gateway.receipts is not None:
             gateway.receipts.close()
+        gateway.log.close()
 
-    def route(
-        path: str, endpoint: Endpoint, method: str = "POST", refuse: Refuse = _refuse
-    ) -> Route:
+    def route(path: str, endpoint: Endpoint, refuse: Refuse = _refuse) -> Route:
         async def run(request: Request) -> Response:
             return await _answered(gateway, request, endpoint, refuse)
 
-        return Route(path, run, methods=[method])
+        return Route(path, run, methods=["POST"])
+
+    async def receipt(request: Request) -> Response:
+        return await _receipt(gateway, request)
+
+    async def ready(_request: Request) -> Response:
+        return await _ready(gateway)
 
     app = Starlette(
         routes=[
@@ -74,10 +76,10 @@ def make_app(gateway: Gateway) -> Starlette:
             route("/v1/grafana", _grafana),
             route("/v2/enqueue", _enqueue, refuse=_refuse_as_pagerduty),
             route("/v1/events", _events),
-            route(_RECEIPTS + "{rest:path}", _receipt, "GET"),
+            Route(_RECEIPTS + "{rest:path}", receipt, methods=["GET"]),
             Route("/healthz", _health, methods=["GET"]),
-            route("/readyz", _ready, "GET"),
-            route("/openapi.json", _contract, "GET"),
+            Route("/readyz", ready, methods=["GET"]),
+            Route("/openapi.json", _contract, methods=["GET"]),
         ],
         exception_handlers={HTTPException: _http_error, Exception: _bug},
         lifespan=lifespan,
@@ -91,7 +93,7 @@ async def _answered(
 ) -> Response:
     """What *endpoint* answers, or what kept it from answering, in the words of its senders."""
     try:
-        with gateway.admission.admitted() as place:
+        with gateway.admission.admitted(request.state.connection) as place:
             return await endpoint(gateway, request, place)
     except _NotLetIn as error:
         return error.response
@@ -103,7 +105,7 @@ async def _answered(
         return refuse(413, f"Nothing was taken: {error}.")
     except (Overloaded, PublishFailed, NoKey) as error:
         if isinstance(error, NoKey):
-            _log.error("Nothing can be signed: %s", error)
+            gateway.log.count(f"nothing can be signed: {error}")
         response = refuse(503, _unavailable(error))
         response.headers.update(_LATER)
         return response
@@ -135,29 +137,24 @@ class _NotLetIn(Exception):
         self.response = response
 
 
-def _known(found: Caller | Refused) -> Caller:
-    """Who asks, if we know them.
-
-    Raises:
-        _NotLetIn: we do not.
-    """
-    if isinstance(found, Refused):
-        headers = {**_CHALLENGE, **_CLOSE}
-        raise _NotLetIn(refusal(401, found.message, headers=headers))
-    return found
+def _unknown(refused: Refused) -> Response:
+    return refusal(401, refused.message, headers={**_CHALLENGE, **_CLOSE})
 
 
-def _let_in(found: Caller | Refused, wanted: Format) -> Caller:
-    """Who asks, if they may send this.
+def _let_in(found: Caller | Refused, wanted: Format, place: Place) -> Caller:
+    """Who asks, if they may send this; then the request and its connection are proven.
 
     Raises:
         _NotLetIn: they may not, or we do not know them.
+        Overloaded: too many that are known have something under way.
     """
-    caller = _known(found)
-    if wanted not in caller.source.accepts:
-        message = f"The source {caller.name} may not send {wanted} here."
+    if isinstance(found, Refused):
+        raise _NotLetIn(_unknown(found))
+    if wanted not in found.source.accepts:
+        message = f"The source {found.name} may not send {wanted} here."
         raise _NotLetIn(refusal(403, message, headers=_CLOSE))
-    return caller
+    place.prove()
+    return found
 
 
 def _faulty(errors: tuple[InputError, ...], message: str, status: int = 400) -> Response:
@@ -165,7 +162,8 @@ def _faulty(errors: tuple[InputError, ...], message: str, status: int = 400) -> 
 
 
 async def _alertmanager(gateway: Gateway, request: Request, place: Place) -> Response:
-    caller = _let_in(gateway.authentication.by_header(request.headers), Format.ALERTMANAGER)
+    found = gateway.authentication.by_header(request.headers)
+    caller = _let_in(found, Format.ALERTMANAGER, place)
     body = await read_body(request, place)
     return await _take_alerts(gateway, caller, AlertFormat.ALERTMANAGER, body)
 
@@ -174,11 +172,12 @@ async def _grafana(gateway: Gateway, request: Request, place: Place) -> Response
     """A credential in a header is looked at first; a signature can be only with the body."""
     authentication = gateway.authentication
     if "authorization" in request.headers:
-        caller = _let_in(authentication.by_header(request.headers), Format.GRAFANA)
+        caller = _let_in(authentication.by_header(request.headers), Format.GRAFANA, place)
         body = await read_body(request, place)
     else:
         body = await read_body(request, place)
-        caller = _let_in(authentication.by_signature(request.headers, body), Format.GRAFANA)
+        found = authentication.by_signature(request.headers, body)
+        caller = _let_in(found, Format.GRAFANA, place)
     return await _take_alerts(gateway, caller, AlertFormat.GRAFANA, body)
 
 
@@ -202,6 +201,7 @@ async def _enqueue(gateway: Gateway, request: Request, place: Place) -> Response
         caller = gateway.authentication.by_routing_key(enqueued.routing_key.get_secret_value())
         if isinstance(caller, Refused) or Format.PAGERDUTY not in caller.source.accepts:
             return _invalid_event("routing_key is none that this gateway knows")
+        place.prove()
         alert = enqueued.alert(received_at=gateway.times.next())
     except PayloadFaults as error:
         return _invalid_event(*(_in_words(fault) for fault in error.errors))
@@ -222,7 +222,8 @@ def _in_words(fault: InputError) -> str:
 
 
 async def _events(gateway: Gateway, request: Request, place: Place) -> Response:
-    caller = _let_in(gateway.authentication.by_header(request.headers), Format.CLOUDEVENTS)
+    found = gateway.authentication.by_header(request.headers)
+    caller = _let_in(found, Format.CLOUDEVENTS, place)
     body = await read_body(request, place)
     try:
         readable = read_cloudevents(request.headers, body, source=caller.name)
@@ -231,19 +232,23 @@ async def _events(gateway: Gateway, request: Request, place: Place) -> Response:
     return answer(await gateway.take_events(caller, readable), 202)
 
 
-async def _receipt(gateway: Gateway, request: Request, _place: Place) -> Response:
-    caller = _known(gateway.authentication.by_header(request.headers))
+async def _receipt(gateway: Gateway, request: Request) -> Response:
+    """Takes no place from what is sent: receipts have a bound of their own."""
+    found = gateway.authentication.by_header(request.headers)
+    if isinstance(found, Refused):
+        return _unknown(found)
     identity = _identity(request)
     if identity is None:
         return refusal(404, f"A receipt is at {_RECEIPTS}SOURCE/ID, both percent-encoded.")
-    if identity.source != caller.name:
+    if identity.source != found.name:
         return refusal(403, "A source reads its own receipts alone.")
     if gateway.receipts is None:
         return refusal(501, "This gateway has no database to read receipts from.")
     try:
+        request.state.connection.prove()
         return answer(await gateway.receipts.read(identity))
-    except (DBAPIError, NoConnection) as error:
-        _log.warning("Receipts cannot be read: %s", type(error).__name__)
+    except (NoRoom, ReceiptsUnavailable) as error:
+        gateway.log.count(f"receipts not read: {error}")
         return refusal(503, "Receipts cannot be read now. Ask again later.", headers=_LATER)
 
 
@@ -261,8 +266,8 @@ async def _health(_request: Request) -> Response:
     return answer(Health(status="ok"))
 
 
-async def _ready(gateway: Gateway, _request: Request, _place: Place) -> Response:
-    """Whether a call would be taken now."""
+async def _ready(gateway: Gateway) -> Response:
+    """Whether a call would be taken now; asked for no place, and once for all who ask."""
     try:
         await gateway.outlet.check(within=_CHECK_SECONDS)
     except (PublishFailed, TimeoutError):
@@ -271,7 +276,7 @@ async def _ready(gateway: Gateway, _request: Request, _place: Place) -> Response
     return answer(Health(status="ready"))
 
 
-async def _contract(_gateway: Gateway, _request: Request, _place: Place) -> Response:
+async def _contract(_request: Request) -> Response:
     return answer(openapi())
 
 

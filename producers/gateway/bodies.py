@@ -8,6 +8,7 @@ from starlette.requests import ClientDisconnect, Request
 
 from producers.gateway.admission import Place
 from producers.gateway.alerts import MAX_PAYLOAD_BYTES
+from producers.gateway.door import STRANGER_SECONDS
 
 MAX_BODY_BYTES = MAX_PAYLOAD_BYTES
 """PagerDuty's limit; an event of the intake has half of it at most."""
@@ -29,13 +30,12 @@ class BodyRefused(Exception):
         self.status = status
 
 
-async def read_body(request: Request, place: Place, *, seconds: float = BODY_SECONDS) -> bytes:
+async def read_body(request: Request, place: Place) -> bytes:
     """The whole body, however it is sent.
 
     Args:
         request: whose.
-        place: what it takes up, of all that is under way.
-        seconds: for all of it.
+        place: what it takes up, of all that is under way; who has not proven itself has less time.
 
     Raises:
         Overloaded: too much is under way.
@@ -48,6 +48,7 @@ async def read_body(request: Request, place: Place, *, seconds: float = BODY_SEC
     if not declared.isdecimal() or int(declared[:20]) > MAX_BODY_BYTES:
         await _linger(request.stream())
         raise _too_large()
+    seconds = BODY_SECONDS if place.is_proven else STRANGER_SECONDS
     try:
         async with asyncio.timeout(seconds):
             return await _collect(request, place)

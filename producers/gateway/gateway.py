@@ -14,6 +14,7 @@ from producers.gateway.answers import Accepted, Taken
 from producers.gateway.authentication import Authentication, Caller
 from producers.gateway.cloudevents import Readable
 from producers.gateway.configuration import GatewayFile, GatewayFileError
+from producers.gateway.counted_log import CountedLog
 from producers.gateway.mapping import AlertMapping, MappingFaults
 from producers.gateway.mapping_file import load_mapping
 from producers.gateway.publishing import Outlet
@@ -37,6 +38,7 @@ class Gateway:
         registry: which keys the sources sign with, read again when its file changes.
         receipts: None where the gateway has no database to read them from.
         mappings: of those sources that send alerts, by their names.
+        log: for what may go wrong with every call.
         times: when alerts were taken; after a clock was put back, too, what resolves an alert is
             later than what acknowledged it.
     """
@@ -48,6 +50,7 @@ class Gateway:
     mappings: Mapping[str, AlertMapping]
     admission: Admission = field(default_factory=Admission)
     times: Times = field(default_factory=Times)
+    log: CountedLog = field(default_factory=lambda: CountedLog(_log, "Calls"))
     authentication: Authentication = field(init=False)
 
     def __post_init__(self) -> None:

@@ -18,6 +18,7 @@ from typing import Self
 from models.streams import Lane
 from producers.faults import IntakeFull, IntakeUnreachable, PublishFailed
 from producers.forwarder import Forwarder, forward_head
+from producers.gateway.counted_log import CountedLog
 from producers.publisher import CHUNK, Publisher
 from producers.retries import Patience
 from producers.signed import SignedEvent
@@ -27,6 +28,8 @@ _log = logging.getLogger(__name__)
 
 MOST_WAITING = 20_000
 """Events that may wait for their turn, so that a stalled intake does not fill the memory."""
+MOST_WAITING_BYTES = 128 * 1024 * 1024
+"""Of all events that wait together."""
 _RETRY_FOR = 2.0
 """Seconds for which a first failure is tried again: senders need not hear of a short restart."""
 
@@ -64,16 +67,26 @@ class Outlet:
         publisher: the way itself; closed with the outlet.
         spool: keeps what the intake cannot take, for calls that allow it; closed too.
         most_waiting: events that may wait for their turn.
+        most_waiting_bytes: bytes that they may have together.
     """
 
     def __init__(
-        self, publisher: Publisher, spool: Spool | None = None, *, most_waiting: int = MOST_WAITING
+        self,
+        publisher: Publisher,
+        spool: Spool | None = None,
+        *,
+        most_waiting: int = MOST_WAITING,
+        most_waiting_bytes: int = MOST_WAITING_BYTES,
     ) -> None:
         self._publisher = publisher
         self._spool = spool
         self._most = most_waiting
+        self._most_bytes = most_waiting_bytes
+        self._log = CountedLog(_log, "Calls")
         self._waiting = 0
+        self._waiting_bytes = 0
         self._is_well = True
+        self._question: _Question | None = None
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="andon-outlet", daemon=True)
         self._forwarder: Forwarder | None = None
@@ -97,27 +110,33 @@ class Outlet:
         """
         if not events:
             return False
-        if self._waiting + len(events) > self._most:
+        size = sum(len(each.event) for each in events)
+        is_much = self._waiting_bytes + size > self._most_bytes
+        if is_much or self._waiting + len(events) > self._most:
             raise TooManyWaiting(f"{self._waiting:,} events wait for the intake already.")
         call = _Call(events, may_spool, asyncio.get_running_loop().create_future())
         self._waiting += len(events)
+        self._waiting_bytes += size
         try:
             self._jobs.put(call)
             return await call.answer
         finally:
             self._waiting -= len(events)
+            self._waiting_bytes -= size
 
     async def check(self, *, within: float) -> None:
-        """Ask whether a call would be taken now.
+        """Ask whether a call would be taken now; all who ask meanwhile hear the same answer.
 
         Raises:
             IntakeFull: the intake has no room.
             IntakeUnreachable: the intake does not answer.
             TimeoutError: the answer took longer than *within* seconds.
         """
-        question = _Question(asyncio.get_running_loop().create_future())
-        self._jobs.put(question)
-        await asyncio.wait_for(question.answer, within)
+        if self._question is None or self._question.answer.done():
+            self._question = _Question(asyncio.get_running_loop().create_future())
+            self._question.answer.add_done_callback(lambda answer: answer.exception())
+            self._jobs.put(self._question)
+        await asyncio.wait_for(asyncio.shield(self._question.answer), within)
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -136,6 +155,7 @@ class Outlet:
         self._thread.join()
         if self._forwarder is not None:
             self._forwarder.__exit__(kind, error, trace)
+        self._log.close()
         self._publisher.close()
         if self._spool is not None:
             self._spool.close()
@@ -185,7 +205,7 @@ class Outlet:
         try:
             _tell(self._publish(calls))
         except PublishFailed as failure:
-            _log.warning("%d calls could not be published: %s", len(calls), failure)
+            self._log.count(f"not published: {type(failure).__name__}")
             _tell([(call, failure) for call in calls])
         except Exception as error:
             _log.exception("A bug kept %d calls from being published", len(calls))
@@ -238,7 +258,7 @@ class Outlet:
         try:
             self._spool.append([event for _, events in parts for event in events], Lane.URGENT)
         except PublishFailed as failure:
-            _log.warning("The spool takes nothing: %s", failure)
+            self._log.count(f"the spool takes nothing: {failure}")
             return [(call, _of_one_call(failure)) for call, _ in parts]
         return [(call, True) for call, _ in parts]
 

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import resource
 import signal
 import socket
 from asyncio import TimerHandle, Transport
@@ -15,9 +16,10 @@ from typing_extensions import override
 from uvicorn import Config, Server
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from producers.gateway.door import MOST_PROVEN, MOST_STRANGERS, Connection, Door, Places
+
 _log = logging.getLogger(__name__)
 
-MOST_CONNECTIONS = 2_000
 MAX_HEADER_BYTES = 32 * 1024
 HEADER_SECONDS = 10.0
 """From a request's first byte, or from the connection, to the end of its headers."""
@@ -26,10 +28,21 @@ WRITE_SECONDS = 20.0
 """For which a sender may leave its answers unread."""
 STOP_SECONDS = 30
 """For what is under way when the gateway is asked to stop."""
+MOST_PIPELINED = 64
+"""Requests of one connection that wait for the answer of the one before."""
+OTHER_FILES = 256
+"""Descriptors that are no sender's: of the intake, the spool, PostgreSQL and the process itself."""
+_MALFORMED = "Invalid HTTP request received."
+
+
+class TooManyPipelined(Exception):
+    """More requests came behind one another than are kept; the parser stops, and answers 400."""
 
 
 class LimitedProtocol(HttpToolsProtocol):
-    """uvicorn's HTTP with limits on connections, and on the size and the time of headers.
+    """uvicorn's HTTP with limits on the size and the time of headers, for a connection of the door.
+
+    Requests find the connection in their state, to prove it.
 
     A connection on which nothing is worked on has some timer at any time: uvicorn's own, between
     two requests, ends with the first byte, which need not begin a request.
@@ -39,6 +52,7 @@ class LimitedProtocol(HttpToolsProtocol):
     anything is counted as well.
     """
 
+    door_connection: Connection
     _deadline: TimerHandle | None = None
     _unread: TimerHandle | None = None
     _cycles: tuple[RequestResponseCycle, ...] = ()
@@ -49,13 +63,12 @@ class LimitedProtocol(HttpToolsProtocol):
     @override
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]  # uvicorn's
         super().connection_made(transport)
-        if len(self.connections) > MOST_CONNECTIONS:
-            transport.close()
-            return
         self._expect_headers()
+        self.door_connection.made(transport, self._is_working)
 
     @override
     def connection_lost(self, exc: Exception | None) -> None:
+        self.door_connection.end()
         self._headers_are_there()
         self.resume_writing()
         for cycle in self._cycles:
@@ -85,6 +98,7 @@ class LimitedProtocol(HttpToolsProtocol):
     @override
     def on_message_begin(self) -> None:
         super().on_message_begin()
+        self.scope["state"]["connection"] = self.door_connection
         self._header_bytes = self._untold_bytes = 0
         self._expect_headers()
 
@@ -106,6 +120,8 @@ class LimitedProtocol(HttpToolsProtocol):
             # The parser leaves out the body then, and what comes behind it would be lost as well.
             self.send_400_response("This is HTTP/1.1 alone: send it without Upgrade.")
         else:
+            if len(self.pipeline) >= MOST_PIPELINED:
+                raise TooManyPipelined
             super().on_headers_complete()
             under_way = (cycle for cycle in self._cycles if not cycle.response_complete)
             self._cycles = (*under_way, self.cycle)
@@ -113,6 +129,12 @@ class LimitedProtocol(HttpToolsProtocol):
     @override
     def _unsupported_upgrade_warning(self) -> None:
         """Whoever asks is told; it would be logged for each."""
+
+    @override
+    def send_400_response(self, msg: str) -> None:
+        """Counted, where uvicorn would log each."""
+        self.door_connection.door.log.count("sent malformed HTTP")
+        super().send_400_response(msg)
 
     @override
     def on_body(self, body: bytes) -> None:
@@ -150,14 +172,34 @@ class LimitedProtocol(HttpToolsProtocol):
 
 
 class _Server(Server):
-    """Ends with success when it was asked to stop, and says when it can be reached."""
+    """Lets the door accept what uvicorn serves.
+
+    It ends with success when it was asked to stop, and says when it can be reached.
+    """
+
+    def __init__(self, config: Config, places: Places) -> None:
+        super().__init__(config)
+        self._places = places
+        self._doors: list[Door] = []
 
     @override
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
+        await super().startup([])
         for each in sockets or ():
+            self._doors.append(Door(each, self._serve_one, self.config.ssl, self._places))
             scheme = "https" if self.config.is_ssl else "http"
             _log.info("The gateway is ready at %s://%s", scheme, _place_of(each))
+
+    def _serve_one(self, connection: Connection) -> LimitedProtocol:
+        protocol = LimitedProtocol(self.config, self.server_state, self.lifespan.state)
+        protocol.door_connection = connection
+        return protocol
+
+    @override
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for door in self._doors:
+            door.close()
+        await super().shutdown([])
 
     @override
     @contextlib.contextmanager
@@ -214,9 +256,10 @@ def serve(
         turned()
 
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    logging.getLogger("uvicorn.error").addFilter(lambda record: record.msg != _MALFORMED)
     config = Config(
         app,
-        http=LimitedProtocol,
+        http=HttpToolsProtocol,
         ws="none",
         lifespan="on",
         log_config=None,
@@ -231,4 +274,23 @@ def serve(
         ssl_keyfile=None if certificate is None else certificate.key,
     )
     config.load()
-    _Server(config).run(sockets=[listening])
+    _Server(config, _places()).run(sockets=[listening])
+
+
+def _places() -> Places:
+    """As many as there are to be, or as the process may open files for."""
+    wanted = MOST_PROVEN + MOST_STRANGERS + OTHER_FILES
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    files = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < files:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (files, hard))
+    if files == wanted:
+        return Places()
+    left = max(2, files - OTHER_FILES)
+    strangers = min(MOST_STRANGERS, left // 2)
+    _log.warning(
+        "The gateway may open %d files, and has places for %d connections instead of %d:"
+        " raise its limit of open files to %d",
+        *(files, left, MOST_PROVEN + MOST_STRANGERS, wanted),
+    )
+    return Places(most_proven=left - strangers, most_strangers=strangers)

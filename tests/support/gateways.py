@@ -4,6 +4,7 @@ import base64
 import http.client
 import re
 import socket
+import ssl
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
@@ -14,6 +15,7 @@ from urllib.parse import urlsplit
 
 import orjson
 
+from producers.gateway.server import Certificate
 from tests.support.installation import Installation
 from tests.support.requests import SOURCE
 from tests.support.waiting import wait_for
@@ -89,6 +91,11 @@ class GatewayProcess:
         """A connection to it."""
         place = urlsplit(self.url)
         assert place.hostname is not None
+        if place.scheme == "https":
+            trusting = ssl._create_unverified_context()  # noqa: S323  # a certificate of our own
+            return http.client.HTTPSConnection(
+                place.hostname, place.port, timeout=seconds, context=trusting
+            )
         return http.client.HTTPConnection(place.hostname, place.port, timeout=seconds)
 
     def call(
@@ -149,6 +156,14 @@ def gateway_environment(
         "ANDON_GATEWAY_SPOOL": str(directory / "gateway-spool.sqlite"),
         "ANDON_GATEWAY_PORT": "0",
         **more,
+    }
+
+
+def with_certificate(certificate: Certificate) -> dict[str, str]:
+    """The settings of a gateway that speaks TLS."""
+    return {
+        "ANDON_GATEWAY_CERTIFICATE": str(certificate.chain),
+        "ANDON_GATEWAY_CERTIFICATE_KEY": str(certificate.key),
     }
 
 

@@ -1,7 +1,6 @@
 """PagerDuty's own client library, with the gateway's address and nothing else changed."""
 
 import ssl
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,7 +8,13 @@ from pathlib import Path
 import pagerduty
 import pytest
 
-from tests.support.gateways import ROUTING_KEY, gateway_environment, gateway_running
+from tests.support.certificates import self_signed
+from tests.support.gateways import (
+    ROUTING_KEY,
+    gateway_environment,
+    gateway_running,
+    with_certificate,
+)
 from tests.support.installation import Installation
 from tests.support.waiting import wait_for
 from tests.support.workers import running
@@ -20,22 +25,9 @@ def client_of_a_gateway(
     installation: Installation, routing_key: str
 ) -> Iterator[pagerduty.EventsApiV2Client]:
     """The library, which insists on HTTPS, with a gateway that has a certificate of its own."""
-    certificate, key = (installation.directory / name for name in ("chain.pem", "key.pem"))
-    subprocess.run(
-        [
-            *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1"),
-            *("-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"),
-            *("-keyout", key, "-out", certificate),
-        ],
-        check=True,
-        capture_output=True,
-    )
-    environment = gateway_environment(
-        installation,
-        ANDON_GATEWAY_CERTIFICATE=str(certificate),
-        ANDON_GATEWAY_CERTIFICATE_KEY=str(key),
-    )
-    trusting = ssl.create_default_context(cafile=str(certificate))
+    certificate = self_signed(installation.directory)
+    environment = gateway_environment(installation, **with_certificate(certificate))
+    trusting = ssl.create_default_context(cafile=str(certificate.chain))
     with (
         gateway_running(environment, installation.directory) as gateway,
         pagerduty.EventsApiV2Client(routing_key, base_url=gateway.url, verify=trusting) as client,

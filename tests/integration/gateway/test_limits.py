@@ -5,13 +5,13 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import pytest
 import redis
 
 from producers.gateway.bodies import MAX_BODY_BYTES
 from producers.gateway.server import MAX_HEADER_BYTES
+from tests.support.connections import is_closed, posted, proof, raw
 from tests.support.gateways import (
     GatewayProcess,
     alertmanager_payload,
@@ -23,14 +23,6 @@ from tests.support.gateways import (
 from tests.support.installation import Installation
 from tests.support.traffic import Traffic
 from tests.support.waiting import wait_for
-
-
-def raw(gateway: GatewayProcess) -> socket.socket:
-    """A bare connection."""
-    place = urlsplit(gateway.url)
-    assert place.hostname is not None
-    assert place.port is not None
-    return socket.create_connection((place.hostname, place.port), timeout=120)
 
 
 def parts(size: int) -> Iterator[bytes]:
@@ -202,7 +194,7 @@ def test_a_body_that_never_ends_is_given_up(installation: Installation) -> None:
         assert _sending(connection).startswith(b"HTTP/1.1 408")
 
 
-_HASTY = "import producers.gateway.bodies as b; b.read_body.__kwdefaults__['seconds'] = 0.5"
+_HASTY = "import producers.gateway.bodies as b; b.BODY_SECONDS = 0.5"
 
 
 def _sending(connection: socket.socket) -> bytes:
@@ -264,30 +256,46 @@ def test_more_calls_than_it_works_on_at_once_are_503(installation: Installation)
 
 
 _NARROW = (
-    "import producers.gateway.admission as a; a.Admission.__init__.__defaults__ = (2, 10**9, 0, 0)"
+    "import producers.gateway.admission as a; how = a.Admission.__init__;"
+    " how.__defaults__ = (2, *how.__defaults__[1:])"
 )
 
 
 def test_bodies_that_together_are_too_large_are_503(installation: Installation) -> None:
     """One fits, a second beside it does not; when the first is answered, there is room again."""
+    environment = gateway_environment(installation)
     with (
-        gateway_running(
-            gateway_environment(installation), installation.directory, before=_SMALL
-        ) as gateway,
+        gateway_running(environment, installation.directory, before=_SMALL) as gateway,
         raw(gateway) as first,
     ):
-        first.sendall(
-            b"POST /v2/enqueue HTTP/1.1\r\nHost: x\r\nContent-Length: 700\r\n\r\n" + b"x" * 600
+        first.sendall(posted(b"/v1/alertmanager", 700, proof()) + b"x" * 600)
+        wait_for(
+            lambda: gateway.call("/v1/alertmanager", b"x" * 600).status == 503,
+            what="there is no room",
         )
-        deadline = time.monotonic() + 120
-        while (refused := gateway.call("/v2/enqueue", b"x" * 600, headers={})).status != 503:
-            assert time.monotonic() < deadline
-        assert refused.document["status"] == "throttle exceeded"
         first.sendall(b"x" * 100)
         assert first.recv(100).startswith(b"HTTP/1.1 400")
-        assert gateway.call("/v2/enqueue", b"x" * 600, headers={}).status == 400
+        assert gateway.call("/v1/alertmanager", b"x" * 600).status == 400
 
 
 _SMALL = (
-    "import producers.gateway.admission as a; a.Admission.__init__.__defaults__ = (9, 1000, 0, 0)"
+    "import producers.gateway.admission as a; how = a.Admission.__init__;"
+    " how.__defaults__ = (9, 1000, 512, 1000, *how.__defaults__[4:])"
 )
+
+
+def test_bodies_of_strangers_make_room_for_newer_ones(installation: Installation) -> None:
+    """Who sends a body without a credential is given up for the next, who may prove itself."""
+    environment = gateway_environment(installation)
+    with (
+        gateway_running(environment, installation.directory, before=_SMALL) as gateway,
+        raw(gateway) as first,
+    ):
+        first.sendall(posted(b"/v2/enqueue", 700) + b"x" * 600)
+        wait_for(
+            lambda: (
+                gateway.call("/v2/enqueue", trigger(), headers={}).status == 202
+                and is_closed(first)
+            ),
+            what="the first one is given up",
+        )

@@ -125,6 +125,22 @@ def test_more_than_may_wait_is_refused_at_once(url: str) -> None:
     assert len(arrivals(url)) == 10
 
 
+def test_more_bytes_than_may_wait_are_refused_at_once(url: str) -> None:
+    """A stalled intake does not fill the memory with a few large events."""
+    made = events(url, 2)
+    with outlet(url, most_waiting_bytes=len(made[0].event)) as way:
+        first, second = together([way.publish([each], may_spool=False) for each in made])
+        assert first is False
+        assert isinstance(second, TooManyWaiting)
+
+
+def test_many_who_ask_whether_it_is_ready_ask_once(url: str) -> None:
+    """All of them hear the one answer."""
+    with outlet(url) as way:
+        together([way.check(within=30) for _ in range(100)])
+        assert way._jobs.empty()
+
+
 def test_what_was_given_is_published_before_the_outlet_closes(url: str) -> None:
     """Closing waits for what is under way."""
     made = events(url, 50)

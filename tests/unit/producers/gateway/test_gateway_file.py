@@ -10,11 +10,17 @@ import pytest
 from producers.gateway.admission import MOST_AT_ONCE
 from producers.gateway.bodies import BODY_SECONDS, MAX_BODY_BYTES
 from producers.gateway.configuration import GatewayFileError, load_gateway_file
+from producers.gateway.door import (
+    MOST_PROVEN,
+    MOST_STRANGERS,
+    MOST_STRANGERS_OF_ONE,
+    STRANGER_SECONDS,
+)
 from producers.gateway.mapping import MappingFaults
 from producers.gateway.mapping_file import load_mapping
 from producers.gateway.openapi import openapi
 from producers.gateway.publishing import MOST_WAITING
-from producers.gateway.server import HEADER_SECONDS, MAX_HEADER_BYTES, MOST_CONNECTIONS
+from producers.gateway.server import HEADER_SECONDS, MAX_HEADER_BYTES
 from producers.spool import SPOOL_LIMIT
 
 PAGE = (Path(__file__).parents[4] / "docs" / "gateway.md").read_text()
@@ -59,7 +65,8 @@ def test_the_documentation_names_every_path_and_the_limits() -> None:
     for figure in (
         f"{MAX_BODY_BYTES // 1024} KB, within {BODY_SECONDS:.0f} s",
         f"{MAX_HEADER_BYTES // 1024} KiB, within {HEADER_SECONDS:.0f} s",
-        f"{MOST_CONNECTIONS:,}, and {MOST_AT_ONCE:,}",
+        f"{MOST_PROVEN:,}, and {MOST_AT_ONCE:,}",
+        f"{MOST_STRANGERS:,}, of one address {MOST_STRANGERS_OF_ONE:,}; {STRANGER_SECONDS:.0f} s",
         f"{MOST_WAITING:,}",
         f"{SPOOL_LIMIT // 1024**2} MiB",
     ):
