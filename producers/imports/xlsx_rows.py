@@ -7,9 +7,10 @@ from datetime import date, datetime, time
 from pathlib import Path
 from typing import Any
 
+from models.json_lines import LONGEST_LINE
 from models.sheets import shown
 from producers.imports.rows import Cell, FileFault, Row, check_header, text_or_nothing
-from producers.imports.xlsx_parts import MOST_ROWS, Parts, too_large
+from producers.imports.xlsx_parts import MOST_ROWS, ArchiveFile, Parts, too_large
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,24 +69,29 @@ def _book(path: Path) -> Any:  # noqa: ANN401  # openpyxl has no types
     from openpyxl.reader.excel import ExcelReader
     from openpyxl.xml.constants import SHARED_STRINGS
 
-    reader = ExcelReader(path, read_only=True, data_only=True, keep_links=False)
-    reader.archive.close()
-    reader.archive = Parts(path)
+    file = ArchiveFile(path)
     try:
+        reader = ExcelReader(file, read_only=True, data_only=True, keep_links=False)
+        reader.archive = Parts(file)
         reader.read_manifest()
         texts = reader.package.find(SHARED_STRINGS)
         reader.archive.texts = None if texts is None else texts.PartName.removeprefix("/")
         reader.read()
     except BaseException:
-        reader.archive.close()
+        file.close()
         raise
     return reader.wb
 
 
 def _limited(values: Iterator[tuple[object, ...]]) -> Iterator[tuple[object, ...]]:
-    """As many rows as a spreadsheet may have: one that is numbered later follows blank ones."""
+    """As many rows as a spreadsheet may have: one that is numbered later follows blank ones.
+
+    None has more text than a line of a CSV file. Many cells may refer to one text.
+    """
     for number, row in enumerate(values, 1):
         if number > MOST_ROWS:
+            raise too_large()
+        if sum(len(value) for value in row if isinstance(value, str)) > LONGEST_LINE:
             raise too_large()
         yield row
 
