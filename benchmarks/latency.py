@@ -70,12 +70,12 @@ def _read_until(
 def percentiles(part: str, name: str, rounds: Sequence[Sequence[float]]) -> list[Figure]:
     """Each percentile, of each round."""
     return [
-        Figure(part, f"{name}, p{p}", tuple(_percentile(one, p) for one in rounds), "ms")
+        Figure(part, f"{name}, p{p}", tuple(percentile(one, p) for one in rounds), "ms")
         for p in PERCENTILES
     ]
 
 
-def _percentile(values: Sequence[float], percent: int) -> float:
+def percentile(values: Sequence[float], percent: int) -> float:
     """The smallest value that so many of 100 do not exceed."""
     return sorted(values)[math.ceil(len(values) * percent / 100) - 1]
 

@@ -5,24 +5,30 @@ it pending; another process takes it over and finds in the ledger what was alrea
 """
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from models.attempts import begin_alone, withdraw
 from models.deliveries import Delivery
 from policy.halts import Halt, Reason
-from tasks.faults import Fault, as_outage, fault_of
-from tasks.intake import Intake
+from tasks.faults import Fault, Outage, as_outage, fault_of
+from tasks.intake import Intake, bulk_share
 from tasks.pipeline import Pipeline
 from tasks.putting_off import Sieve
+from tasks.renewing import Renewing
+from tasks.surplus import Skimming
 from tasks.verdicts import Verdict
 
 ALONE_FROM_DELIVERY = 3
 """From this delivery on an entry is run alone, since it may be what kills its worker."""
 LOST_WORKERS = 3
 """So many runs alone that did not end, and the entry is halted unrun."""
+SLOW_DATABASE = 5.0
+"""Seconds; where merely noting a run takes longer, whatever takes too long is not its request."""
 LONGEST_DRAIN = 1.0
 """Seconds after which a drain ends, so that a worker can be stopped."""
+LONGEST_SKIM = 0.25
+"""Seconds for which a drain reads through a flood before it runs what it has kept."""
 
 _WORKER_LOST = Halt(
     Reason.WORKER_LOST,
@@ -36,6 +42,7 @@ class Drain:
 
     Attributes:
         renew_after: seconds after which entries in hand are renewed.
+        renew_for: seconds after which they no longer are: it hangs then, and nobody ends it.
         stopping: whether the worker is being stopped; then nothing new is read.
         decided: how many messages it has acknowledged, their decisions committed.
         halted: how many of them this process has halted.
@@ -49,9 +56,11 @@ class Drain:
     batch_size: int
     renew_after: float
     stopping: Callable[[], bool]
+    renew_for: float = 60.0
     decided: int = field(default=0, init=False)
     halted: int = field(default=0, init=False)
     _sieve: Sieve = field(init=False)
+    _flooded: bool = field(default=False, init=False)
     _in_hand: dict[str, Delivery] = field(default_factory=dict, init=False)
     _to_withdraw: set[str] = field(default_factory=set, init=False)
 
@@ -69,36 +78,73 @@ class Drain:
         """
         until = time.monotonic() + LONGEST_DRAIN
         try:
-            while True:
-                pausing = self.stopping() or time.monotonic() >= until
-                self._withdraw_runs()
-                read = self.intake.rest if pausing else self.intake.receive
-                # What is put off for long may be given out again, to this very process.
-                deliveries = [
-                    delivery
-                    for delivery in read(self.batch_size)
-                    if delivery.entry not in self._in_hand
-                ]
-                if not deliveries and not self._sieve:
-                    return pausing
-                self._run_batch(deliveries)
+            with Renewing(self.intake, every=self.renew_after, longest=self.renew_for) as renewing:
+                return self._run(until, renewing)
         except Exception as error:
             self._give_up()
             raise as_outage(error) from error
 
-    def _run_batch(self, deliveries: Sequence[Delivery]) -> None:
-        """Run what was read, and what was put off; acknowledge each part that is committed."""
-        self._in_hand.update((delivery.entry, delivery) for delivery in deliveries)
-        if deliveries and deliveries[0].deliveries >= ALONE_FROM_DELIVERY:
-            parts: Iterable[list[Verdict]] = self._alone(deliveries[0])
-        else:
-            parts = self.pipeline.process(self._sieve.sift(deliveries))
-        renewed = time.monotonic()
-        for verdicts in parts:
+    def _run(self, until: float, renewing: Renewing) -> bool:
+        while True:
+            pausing = self.stopping() or time.monotonic() >= until
+            self._withdraw_runs()
+            deliveries = self._read(self.intake.rest if pausing else self.intake.receive)
+            if not deliveries and not self._sieve:
+                return pausing
+            self._run_batch(deliveries, renewing)
+
+    def _read(self, read: Callable[[int], list[Delivery]]) -> list[Delivery]:
+        """Read what there is room for; in a flood set aside what is surplus, and read on."""
+        registry = self.pipeline.means.registry.current() if self._flooded else None
+        skimming = Skimming(self.batch_size, registry)
+        until = time.monotonic() + LONGEST_SKIM
+        batch: list[Delivery] = []
+        while (room := self.batch_size - len(self._sieve) - len(batch)) > 0:
+            # What is put off for long may be given out again, to this very process.
+            found = [each for each in read(room) if each.entry not in self._in_hand]
+            self._in_hand.update((each.entry, each) for each in found)
+            surplus = skimming.surplus(found, room=room) if self.intake.sets_aside_cheaply else []
+            self._set_aside(surplus)
+            batch += found if not surplus else [each for each in found if self._has(each)]
+            if not surplus or time.monotonic() >= until:
+                break
+        self._flooded = skimming.unproven > bulk_share(self.batch_size)
+        return batch
+
+    def _has(self, delivery: Delivery) -> bool:
+        return delivery.entry in self._in_hand
+
+    def _set_aside(self, surplus: Sequence[Delivery]) -> None:
+        if surplus:
+            self.intake.set_aside(surplus, seconds=0)
+            for delivery in surplus:
+                del self._in_hand[delivery.entry]
+
+    def _run_batch(self, deliveries: Sequence[Delivery], renewing: Renewing) -> None:
+        """Run what was read, and what was put off; acknowledge each part that is committed.
+
+        What may kill this process is run alone, when the rest is done.
+        """
+        suspects = [each for each in deliveries if each.deliveries >= ALONE_FROM_DELIVERY]
+        others = [each for each in deliveries if each.deliveries < ALONE_FROM_DELIVERY]
+        if others or not suspects:
+            self._run_parts(self._process(others), renewing)
+        for suspect in suspects:
+            self._run_parts(self._alone(suspect), renewing)
+
+    def _process(self, deliveries: Sequence[Delivery]) -> Iterator[list[Verdict]]:
+        yield from self.pipeline.process(self._sieve.sift(deliveries))
+
+    def _run_parts(self, parts: Iterator[list[Verdict]], renewing: Renewing) -> None:
+        """Acknowledge each part as soon as it is decided."""
+        while True:
+            with renewing.while_deciding(self._in_hand):
+                verdicts = next(parts, None)
+            if verdicts is None:
+                return
             self._finish(verdicts)
-            if self._in_hand and time.monotonic() - renewed > self.renew_after:
-                self.intake.renew(list(self._in_hand.values()))
-                renewed = time.monotonic()
+            unproven = sum(verdict.claim.message.identity is None for verdict in verdicts)
+            self._flooded |= unproven > bulk_share(self.batch_size)
 
     def _finish(self, verdicts: Sequence[Verdict]) -> None:
         done = [(verdict.claim.message.delivery, verdict.outcome) for verdict in verdicts]
@@ -111,8 +157,11 @@ class Drain:
     def _alone(self, delivery: Delivery) -> Iterator[list[Verdict]]:
         """Run an entry that may kill this process; when it has killed three, halt it unrun."""
         self._to_withdraw.add(delivery.entry)
+        begun = time.monotonic()
         with self.pipeline.engine.begin() as connection:
             lost = begin_alone(connection, delivery.entry, runner=self.intake.consumer)
+        if time.monotonic() - begun > SLOW_DATABASE:
+            raise Outage("PostgreSQL is too slow to tell what a request is at fault for")
         if lost >= LOST_WORKERS:
             yield self.pipeline.refuse(delivery, _WORKER_LOST)
         else:

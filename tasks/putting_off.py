@@ -43,9 +43,9 @@ class Sieve:
     runner: str
     _kept: list[_Marked] = field(default_factory=list, init=False)
 
-    def __bool__(self) -> bool:
-        """Whether anything is kept back."""
-        return bool(self._kept)
+    def __len__(self) -> int:
+        """How much is kept back."""
+        return len(self._kept)
 
     def sift(self, deliveries: Sequence[Delivery]) -> list[Delivery]:
         """What to run now, of what was just read and of what was kept back before."""

@@ -97,6 +97,11 @@ class RabbitIntake:
     _peek_at: float = field(default=0.0, init=False)
     _peek_pause: float = field(default=_PEEK_PAUSE, init=False)
 
+    @property
+    def sets_aside_cheaply(self) -> bool:
+        """To publish a message again takes as long as to run it."""
+        return False
+
     def receive(self, limit: int) -> list[Delivery]:
         """Take up to *limit* entries: those handed back first, then urgent, then bulk."""
         if self._held or self._is_left():
@@ -345,7 +350,8 @@ class RabbitIntake:
 
     def _peek(self, connection: Connection) -> datetime | None:
         channel = open_channel(connection)
-        heads = (channel.basic_get(queue) for queue in intake_queues(self.names))
+        queues = (*intake_queues(self.names), self.names.set_aside)
+        heads = (channel.basic_get(queue) for queue in queues)
         times = [accepted_at(message) for message in heads if message is not None]
         channel.close()  # which puts them back
         return min(times, default=None)

@@ -92,6 +92,7 @@ class Runtime:
             settings.batch_size,
             renew_after=settings.claim_idle.total_seconds() / 3,
             stopping=self._stop.is_set,
+            renew_for=settings.batch_time_limit,
         )
 
     def drain(self) -> None:

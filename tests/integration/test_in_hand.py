@@ -20,6 +20,7 @@ from tasks.faults import Outage
 from tasks.putting_off import LONGEST, WORTH_TELLING, Sieve
 from tests.support.installation import Installation
 from tests.support.requests import KEY_ID, SECRET, SOURCE, event, report
+from tests.support.traffic import Traffic
 from worker.redis_intake import RedisIntake, connect_redis, make_groups
 
 LEDGER = "SELECT request_id FROM requests ORDER BY decided_at, request_id"
@@ -137,6 +138,23 @@ def test_what_is_put_off_and_given_out_again_is_run_once(
     records = installation.rows("SELECT entry, outcome FROM audit_records")
     assert len({row.entry for row in records}) == len(records) == WORTH_TELLING
     assert {row.outcome for row in records} == {"done"}
+
+
+def test_however_much_another_has_in_hand_a_batch_is_all_that_is_held(
+    installation: Installation, intake: RedisIntake
+) -> None:
+    """It is run in batches of the usual size, all of it once."""
+    more = [event("report_incident", report(), id=f"more{n}") for n in range(3_000)]
+    Traffic(intake.client).put(*more)
+    _tell(installation, [*EVENTS, *more])
+    drain = _drain(installation, intake)
+    while drain.run():
+        _tell(installation, [*EVENTS, *more])
+    ((largest, done, all_that_ended),) = installation.rows(
+        "SELECT max(done), sum(done), sum(done + halted + duplicates) FROM tallies"
+    )
+    assert largest <= 300
+    assert done == all_that_ended == len(EVENTS) + len(more)
 
 
 def test_what_was_delivered_before_is_not_put_off(installation: Installation) -> None:
