@@ -17,8 +17,6 @@ from console.output import AsJson, notices, print_document, screen
 from worker.settings import load_health_settings
 from worker.signs_of_life import Kind, Signs, read_signs
 
-LOOP_SECONDS = 60.0
-"""For which a main loop may stand still: a broker that has fallen silent takes half of it."""
 BEGIN_SECONDS = 30.0
 """After which a pool process should have begun what it was sent."""
 _LOOPS = (Kind.WORKER, Kind.SCHEDULES, Kind.GATEWAY)
@@ -92,7 +90,7 @@ def fault_of(signs: Signs, *, now: float) -> str | None:
     if _is_stopped(signs.pid):
         return "is stopped by a signal (SIGSTOP); SIGCONT lets it go on"
     still, busy, unbegun = now - signs.turned_at, signs.busy_since, signs.unbegun_since
-    if signs.kind in _LOOPS and still > LOOP_SECONDS:
+    if signs.kind in _LOOPS and still > signs.turns_within:
         during = f", in its {signs.work}" if busy is not None else ""
         return f"hangs: its main loop has not turned for {still:.0f} s{during}"
     if signs.kind is Kind.POOL and busy is not None and now - busy > signs.hangs_after:

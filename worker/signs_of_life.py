@@ -22,6 +22,8 @@ import structlog
 
 logger = structlog.get_logger(__name__)
 
+TURNS_WITHIN = 60.0
+"""Seconds for which a main loop may stand still: a silent broker takes half of it."""
 _SIZE = 1024
 _SUFFIX = ".signs"
 _LONGEST_CAUSE = 120
@@ -43,7 +45,8 @@ class Signs:
 
     Attributes:
         of: the main process that it belongs to, itself included.
-        hangs_after: seconds that one piece of work may take.
+        hangs_after: seconds that one piece of work of a pool process may take.
+        turns_within: seconds for which a main loop may stand still.
         turned_at: when its main loop last turned; of a pool process, when it last wrote.
         work: what it does now, or did last.
         began_at: when that began; None if nothing was done yet.
@@ -57,6 +60,7 @@ class Signs:
     pid: int
     of: int
     hangs_after: float
+    turns_within: float
     turned_at: float
     work: str = ""
     began_at: float | None = None
@@ -86,7 +90,7 @@ class SignsOfLife:
         """
         pid = os.getpid()
         self._said: dict[str, Any] = asdict(
-            Signs(kind, pid, of or pid, hangs_after, turned_at=time.monotonic())
+            Signs(kind, pid, of or pid, hangs_after, TURNS_WITHIN, turned_at=time.monotonic())
         )
         self._pid = pid
         self._path = directory / f"{kind}-{pid}{_SUFFIX}"
