@@ -5,8 +5,8 @@ until two readings agree.
 """
 
 import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 
 import redis
@@ -14,15 +14,19 @@ from sqlalchemy import Engine
 
 from console.database import database, reached
 from console.failures import Failure, first_line
+from console.troubles import POSTGRESQL, Observed
 from migrations.runner import current_revision
-from models.figures import Figures, read_figures
+from models.figures import Activity, Figures, read_activity, read_figures
+from models.numbers import told_numbers
 from models.rabbitmq import BROKER_FAULTS
 from models.tables import Door
+from producers.faults import PublishFailed
 from worker.broker_warnings import BrokerTooOld, BrokerWarning
 from worker.engines import engine_name, open_gauge
-from worker.intake_status import Gauge, IntakeStatus
+from worker.intake_status import BrokerStatus, ConsumerStatus, Gauge, IntakeStatus
 from worker.settings import Settings
 from worker.shown_urls import without_password
+from worker.told import newest_outcomes
 
 _READINGS = 10
 _BETWEEN_READINGS = 0.2
@@ -54,6 +58,7 @@ class Account:
     Attributes:
         accepted: None where nobody counts it, as on RabbitMQ.
         counted_by: who counted what was accepted: ``stream``, or ``nobody``.
+        settled: those that were given up after a loss: `andon status --settle`.
         in_motion: entries came or went while this was read, or are in a worker's hands.
     """
 
@@ -63,6 +68,7 @@ class Account:
     halted: int
     duplicates: int
     pending: int
+    settled: int
     in_motion: bool
 
     @property
@@ -73,7 +79,8 @@ class Account:
         """
         if self.accepted is None:
             return None
-        return self.accepted - self.done - self.halted - self.duplicates - self.pending
+        decided = self.done + self.halted + self.duplicates
+        return self.accepted - decided - self.pending - self.settled
 
     @property
     def holds(self) -> bool | None:
@@ -90,7 +97,12 @@ class Account:
         return (
             f"{accepted}{self.done:,} done + {self.halted:,} halted"
             f" + {self.duplicates:,} duplicates + {self.pending:,} pending"
+            + self._settled_in_words()
         )
+
+    def _settled_in_words(self) -> str:
+        sign = "+" if self.settled > 0 else "-"
+        return f" {sign} {abs(self.settled):,} settled" if self.settled else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +151,37 @@ class Observer:
             faults["postgresql"] = str(failure)
         return Reading(intake, figures, revision, faults, warnings)
 
+    def look_around(self, reading: Reading) -> Observed:
+        """What changes from moment to moment, of those services that answered *reading*."""
+        broker: BrokerStatus | None = None
+        consumers: list[ConsumerStatus] = []
+        told: Mapping[str, int] = {}
+        activity: Activity | None = None
+        ahead: dict[str, float] = {}
+        with suppress(redis.RedisError, PublishFailed, *BROKER_FAULTS):
+            if reading.intake is not None:
+                broker = self.gauge.read_broker()
+                if broker.clock is not None:
+                    ahead[engine_name(self.settings)] = broker.clock - time.time()
+                consumers = self.gauge.read_consumers()
+                told = told_numbers(newest_outcomes(self.settings))
+        with suppress(Failure):
+            if reading.figures is not None:
+                url = self.settings.database_url.get_secret_value()
+                with reached(url), self.engine.connect() as connection:
+                    activity = read_activity(connection)
+                    ahead[POSTGRESQL] = activity.clock - time.time()
+        return Observed(
+            intake=reading.intake,
+            broker=broker,
+            consumers=consumers,
+            figures=reading.figures,
+            activity=activity,
+            told=told,
+            ahead=ahead,
+            patience=self.settings.patience,
+        )
+
 
 @contextmanager
 def observer(settings: Settings) -> Iterator[Observer]:
@@ -159,6 +202,7 @@ def account_of(intake: IntakeStatus, figures: Figures, *, settled: bool) -> Acco
         done=tally.done,
         halted=tally.halted,
         duplicates=tally.duplicates,
+        settled=figures.settled,
         pending=undelivered + in_hand + figures.waiting[Door.INTAKE],
         in_motion=not settled or in_hand > 0,
     )

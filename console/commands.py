@@ -16,6 +16,7 @@ from console.health import health
 from console.migrate import migrate_database
 from console.output import examples
 from console.replay import replay
+from console.restored import restored
 from console.send import send
 from console.status import status
 from console.up import up
@@ -70,7 +71,14 @@ app.command(
         "andon send - --bulk < many.jsonl                   behind what is urgent",
     ),
 )(send)
-app.command("status")(status)
+app.command(
+    "status",
+    epilog=examples(
+        "andon status                                        who works, and does the sum come out",
+        "andon status --json                                 the same, for monitoring",
+        'andon status --settle --reason "Redis lost a day"   begin the sum anew after a loss',
+    ),
+)(status)
 app.command(
     "health",
     epilog=examples(
@@ -86,6 +94,14 @@ app.command(
     ),
 )(explain)
 app.command("migrate")(migrate_database)
+app.command(
+    "restored",
+    epilog=examples(
+        "andon restored --dry-run               which numbers were told, and what would be done",
+        "andon restored                         after PostgreSQL was put back from a backup",
+        "andon restored --margin 100000000      where a million may have been given out meanwhile",
+    ),
+)(restored)
 app.command("worker")(run.worker)
 app.command("schedules")(run.schedules)
 app.command(

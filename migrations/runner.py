@@ -28,7 +28,7 @@ _WORKER_MAY = {
         "subscriptions",
         "audit_anchors",
     ),
-    "SELECT, INSERT": ("incident_updates", "audit_records"),
+    "SELECT, INSERT": ("incident_updates", "audit_records", "settlements"),
     "SELECT, UPDATE": ("audit_chains",),
     "SELECT, INSERT, UPDATE": (
         "incidents",
@@ -43,6 +43,7 @@ _WORKER_MAY = {
         "dedup_keys",
         "attempts",
         "in_hand",
+        "signs_of_life",
         "outbox",
         "tallies",
         "duplicates",

@@ -382,6 +382,29 @@ in_hand = Table(
     prefixes=["UNLOGGED"],
 )
 
+signs_of_life = Table(
+    "signs_of_life",
+    metadata,
+    Column("runner", Text, primary_key=True),
+    _text("host"),
+    _text("kind"),
+    _moment("seen_at"),
+    _moment("braked_since", nullable=True),
+    _text("cause", nullable=True),
+    prefixes=["UNLOGGED"],
+)
+
+settlements = Table(
+    "settlements",
+    metadata,
+    Column("settlement_id", BigInteger, Identity(), primary_key=True),
+    _moment("at"),
+    Column("entries", BigInteger, nullable=False),
+    _text("reason"),
+    _text("account"),
+    _text("host"),
+)
+
 audit_chains = Table(
     "audit_chains",
     metadata,

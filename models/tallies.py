@@ -39,10 +39,10 @@ _COMPACT = text("""
         DELETE FROM tallies WHERE tally_id = ANY(ARRAY(
             SELECT tally_id FROM tallies ORDER BY tally_id
             LIMIT :at_once FOR UPDATE SKIP LOCKED))
-        RETURNING door, done, halted, duplicates),
+        RETURNING door, at, done, halted, duplicates),
     summed AS (
-        INSERT INTO tallies (door, done, halted, duplicates)
-        SELECT door, sum(done), sum(halted), sum(duplicates) FROM gone GROUP BY door)
+        INSERT INTO tallies (door, at, done, halted, duplicates)
+        SELECT door, max(at), sum(done), sum(halted), sum(duplicates) FROM gone GROUP BY door)
     SELECT count(*) FROM gone
 """)
 

@@ -10,6 +10,7 @@ from models.dedup import forget_early_updates
 from models.duplicates import forget_duplicates, oldest_duplicate
 from models.in_hand import forget_gone
 from models.retentions import note_forgotten
+from models.signs import forget_signs
 from models.tables import Forgotten
 from models.tallies import compact_tallies
 
@@ -79,6 +80,7 @@ def prune(
     _forget_duplicates(engine, now - DUPLICATES_KEPT, oldest_undecided)
     with engine.begin() as connection:
         forget_gone(connection)
+        forget_signs(connection)
 
 
 def compact(engine: Engine) -> None:

@@ -59,6 +59,26 @@ class IntakeStatus:
         return None if None in counts else sum(count for count in counts if count is not None)
 
 
+@dataclass(frozen=True, slots=True)
+class BrokerStatus:
+    """What changes from moment to moment, and how the engine itself is.
+
+    Attributes:
+        oldest_seconds: for how long the oldest entry of each lane has been there, by the engine's
+            clock; None where the lane is empty, or the engine does not tell.
+        clock: the engine's, in seconds since 1970; None where it does not tell.
+        refuses: why it takes no writes; None if it takes them.
+        memory_used: bytes; None where it does not tell.
+        memory_limit: the same; None where there is none.
+    """
+
+    oldest_seconds: Mapping[Lane, float | None]
+    clock: float | None = None
+    refuses: str | None = None
+    memory_used: int | None = None
+    memory_limit: int | None = None
+
+
 class Gauge(Protocol):
     """Asks one intake engine, on a connection of its own.
 
@@ -77,6 +97,9 @@ class Gauge(Protocol):
         Raises:
             BrokerTooOld: it is of a version that cannot serve.
         """
+
+    def read_broker(self) -> BrokerStatus:
+        """How the engine is at this moment."""
 
     def close(self) -> None:
         """Close the connection."""

@@ -11,7 +11,7 @@ from amqp import Connection
 from models.rabbitmq import connect_rabbitmq, intake_queues, open_channel, undelivered
 from models.streams import Lane, StreamNames
 from worker.broker_warnings import BrokerWarning
-from worker.intake_status import ConsumerStatus, IntakeStatus, LaneStatus
+from worker.intake_status import BrokerStatus, ConsumerStatus, IntakeStatus, LaneStatus
 
 
 @dataclass(slots=True)
@@ -50,6 +50,10 @@ class RabbitGauge:
     def read_warnings(self) -> list[BrokerWarning]:
         """None: what the queues promise is declared with them."""
         return []
+
+    def read_broker(self) -> BrokerStatus:
+        """Nothing: AMQP tells of no age and no alarm, and who looks at a message takes it."""
+        return BrokerStatus(oldest_seconds=dict.fromkeys(Lane))
 
     def close(self) -> None:
         """Close the connection."""

@@ -5,9 +5,10 @@ from typing import Any
 
 import redis
 
+from models.broker_faults import broker_words
 from models.streams import Lane, StreamNames
 from worker.broker_warnings import BrokerWarning, read_warnings
-from worker.intake_status import ConsumerStatus, IntakeStatus, LaneStatus
+from worker.intake_status import BrokerStatus, ConsumerStatus, IntakeStatus, LaneStatus
 from worker.redis_pending import SET_ASIDE
 
 # Everything that was read and not acknowledged lies before the group's last-delivered id. That part
@@ -66,6 +67,10 @@ class RedisGauge:
         """What of the settings of Redis may cost requests."""
         return read_warnings(self.client)
 
+    def read_broker(self) -> BrokerStatus:
+        """How Redis is at this moment."""
+        return read_broker(self.client, self.names)
+
     def close(self) -> None:
         """Close the connection."""
         self.client.close()
@@ -93,6 +98,58 @@ def read_intake(client: redis.Redis, names: StreamNames) -> IntakeStatus:
         outcomes=outcomes,
         halts=halts,
     )
+
+
+def read_broker(client: redis.Redis, names: StreamNames) -> BrokerStatus:
+    """How Redis is at this moment.
+
+    Raises:
+        redis.RedisError: it is out of reach.
+    """
+    reply: Any = client.time()
+    clock = reply[0] + reply[1] / 1_000_000
+    oldest: dict[Lane, float | None] = {}
+    for lane in Lane:
+        entries: Any = client.xrange(names.intake(lane), count=1)
+        oldest[lane] = _age(entries[0][0], clock) if entries else None
+    info = _info(client)
+    return BrokerStatus(
+        oldest_seconds=oldest,
+        clock=clock,
+        refuses=_refusal(client, names),
+        memory_used=info.get("used_memory"),
+        memory_limit=info.get("maxmemory") or None,
+    )
+
+
+def _info(client: redis.Redis) -> dict[str, Any]:
+    """What Redis says of itself; nothing where this user may not ask."""
+    try:
+        info: Any = client.info()
+    except redis.exceptions.NoPermissionError:
+        return {}
+    return dict(info)
+
+
+def _refusal(client: redis.Redis, names: StreamNames) -> str | None:
+    """Why Redis takes no writes.
+
+    It is asked for a consumer group that is there already, or on a stream that is not there: Redis
+    looks first whether it takes writes at all.
+    """
+    try:
+        client.xgroup_create(names.intake(), names.group, id="0")
+    except redis.exceptions.NoPermissionError:
+        return None  # nobody who may ask
+    except redis.ResponseError as error:
+        return broker_words(error)
+    return None
+
+
+def _age(number: bytes, clock: float) -> float | None:
+    """An entry's number begins with the milliseconds since 1970, unless its producer chose it."""
+    seconds = clock - int(number.partition(b"-")[0]) / 1000
+    return seconds if seconds >= 0 else None
 
 
 def read_consumers(client: redis.Redis, names: StreamNames) -> list[ConsumerStatus]:

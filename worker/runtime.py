@@ -4,20 +4,26 @@ Everything is opened on first use in the process that uses it, never before a fo
 """
 
 import os
+import socket
+import time
 from collections.abc import Callable
 from datetime import timedelta
 from functools import cached_property
 
+import psycopg
 import structlog
 from sqlalchemy import event
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from models.audit_partitions import make_partitions
 from models.database import connect
 from models.deliveries import Delivery
 from models.outcomes import Outcome
 from models.registry import KEPT_IN_FORCE, RegistryFile
+from models.signs import tell_sign
 from tasks.drain import Drain
-from tasks.faults import Outage, OutOfMemory, as_outage, frames_of, place_of
+from tasks.faults import Fault, Outage, OutOfMemory, as_outage, fault_of, frames_of, place_of
 from tasks.intake import Intake
 from tasks.pipeline import Means, Pipeline
 from tasks.prune import compact, prune
@@ -28,10 +34,13 @@ from worker.overrun import ending_on_overrun
 from worker.settings import Settings
 from worker.signs_of_life import Kind, SignsOfLife
 from worker.stopping import Calls, StopFlag
+from worker.told import refuse_put_back
 
 logger = structlog.get_logger(__name__)
 
-DRAIN = "drain"
+TELL_EVERY = 5.0
+"""Seconds between two signs of life in PostgreSQL."""
+_DATABASE_FAULTS = (DBAPIError, PoolTimeout, psycopg.Error)
 KILLED_WITHIN = 15
 """Seconds in which a pool process that passes the hard limit is killed by its main process."""
 
@@ -54,6 +63,8 @@ class Runtime:
         self._stop = stop
         self._calls = calls
         self._brake = Brake()
+        self._cause: str | None = None
+        self._tell_at = 0.0
 
     @cached_property
     def signs(self) -> SignsOfLife:
@@ -73,6 +84,7 @@ class Runtime:
             application="andon worker",
             by_index=True,
         )
+        event.listen(engine, "connect", lambda made, _record: refuse_put_back(settings, made))
         if self._kind is Kind.SCHEDULES:  # whose jobs may be long; each transaction is a step
             event.listen(engine, "commit", lambda _connection: self.signs.turned())
         registry = RegistryFile(settings.producers_file, _say_of_registry)
@@ -97,9 +109,9 @@ class Runtime:
 
     def drain(self) -> None:
         """Empty the intake; in an outage, wait instead. A batch that takes too long ends it."""
-        self.signs.began(DRAIN)
+        self.signs.began("drain")
         with ending_on_overrun():
-            self._braked(self._run_drain)
+            self._braked(self._run_drain, tells=True)
         self.signs.ended()
 
     def _run_drain(self) -> bool:
@@ -115,7 +127,7 @@ class Runtime:
 
     def sweep(self) -> None:
         """Look after what waits; in an outage, wait instead."""
-        self._braked(self._sweep)
+        self._braked(self._sweep, tells=True)
 
     @cached_property
     def _sweeper(self) -> Sweep:
@@ -161,8 +173,12 @@ class Runtime:
             logger.warning("audit_month_in_default", partitions=partitions.kept_by_default)
         return True
 
-    def _braked(self, work: Callable[[], bool]) -> None:
+    def _braked(self, work: Callable[[], bool], *, tells: bool = False) -> None:
         """Do *work*, unless it is too early after an outage to try again.
+
+        Args:
+            work: is done.
+            tells: whether PostgreSQL is told, from time to time, that it was done.
 
         It says whether it got something done. To find nothing to do proves nothing: another process
         may have in hand what cannot be done.
@@ -174,6 +190,9 @@ class Runtime:
             if work():
                 self._brake.release()
                 self.signs.released()
+                self._cause = None
+            if tells:
+                self._tell()
         except MemoryError as error:
             raise OutOfMemory from error
         except Exception as error:
@@ -188,7 +207,27 @@ class Runtime:
                 outage = Outage(f"{type(error).__name__} at {place_of(error)}")
             self._brake.engage(outage)
             self.signs.braked(str(outage))
+            self._cause = str(outage)
+            if tells and not isinstance(error.__cause__ or error, _DATABASE_FAULTS):
+                self._tell()
             self._calls.add()
+
+    def _tell(self) -> None:
+        """Say in PostgreSQL that this process lives, and why it does not work if it does not.
+
+        At most every few seconds. It is a hint for `andon status`: what fails is left out.
+        """
+        now = time.monotonic()
+        if now < self._tell_at:
+            return
+        self._tell_at = now + TELL_EVERY
+        runner, host = self.intake.consumer, socket.gethostname()
+        try:
+            with self.pipeline.engine.begin() as connection:
+                tell_sign(connection, runner=runner, host=host, kind=self._kind, cause=self._cause)
+        except Exception as error:
+            if fault_of(error) is not Fault.OUTAGE:
+                raise
 
     def run_one(self, delivery: Delivery) -> Outcome | None:
         """Run a request that came as a plain Celery task, and publish its outcome.

@@ -28,6 +28,27 @@ def upgrade() -> None:
     # The marks of a whole batch stay in the row, which is written with every batch.
     op.execute("ALTER TABLE in_hand SET (toast_tuple_target = 8160, fillfactor = 10)")
     op.create_table(
+        "signs_of_life",
+        sa.Column("runner", sa.Text(), nullable=False),
+        sa.Column("host", sa.Text(), nullable=False),
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("seen_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("braked_since", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("cause", sa.Text(), nullable=True),
+        sa.PrimaryKeyConstraint("runner", name=op.f("signs_of_life_pkey")),
+        prefixes=["UNLOGGED"],
+    )
+    op.create_table(
+        "settlements",
+        sa.Column("settlement_id", sa.BigInteger(), sa.Identity(always=False), nullable=False),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("entries", sa.BigInteger(), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("account", sa.Text(), nullable=False),
+        sa.Column("host", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("settlement_id", name=op.f("settlements_pkey")),
+    )
+    op.create_table(
         "audit_anchors",
         sa.Column("chain", sa.SmallInteger(), autoincrement=False, nullable=False),
         sa.Column("sequence", sa.BigInteger(), nullable=False),
@@ -621,5 +642,7 @@ def downgrade() -> None:
     op.drop_table("audit_chains")
     op.drop_table("audit_anchors")
     op.execute("DROP FUNCTION audit_is_final()")
+    op.drop_table("settlements")
+    op.drop_table("signs_of_life")
     op.drop_table("in_hand")
     op.drop_table("attempts")

@@ -1,11 +1,17 @@
 """`andon status`: what is under way, and whether every accepted request is accounted for."""
 
+import os
+import signal
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import cast
 
 import pytest
 import redis
 
+from console.troubles import Observed, troubles
 from models.audit_partitions import following
 from models.streams import Lane, StreamNames
 from producers.client import Client
@@ -14,6 +20,8 @@ from tests.support.installation import Installation
 from tests.support.requests import KEY_ID, SECRET, SOURCE, report, update
 from tests.support.servers import Servers
 from tests.support.shell import Finished, andon
+from tests.support.waiting import wait_for
+from tests.support.workers import running
 from worker.redis_intake import make_groups
 
 NAMES = StreamNames()
@@ -62,6 +70,7 @@ def test_every_accepted_request_is_accounted_for(
         "halted": 1,
         "duplicates": 1,
         "pending": 2,
+        "settled": 0,
         "in_motion": False,
         "missing": 0,
         "holds": True,
@@ -164,3 +173,127 @@ def test_the_table_says_it_in_words(installation: Installation, client: Client) 
     assert found.code == 0, found.stderr
     assert "client_not_found" in found.stdout
     assert "1 accepted = 0 done + 1 halted + 0 duplicates + 0 pending" in found.stdout
+
+
+def codes(found: Finished) -> dict[str, bool]:
+    """The troubles that status tells, and whether each is grave."""
+    return {each["code"]: each["is_grave"] for each in found.document["troubles"]}
+
+
+def wait_for_code(installation: Installation, code: str) -> Finished:
+    """Ask until this trouble is told, and grave."""
+
+    def asked() -> Finished | None:
+        found = status(installation, "--json")
+        return found if codes(found).get(code) else None
+
+    return cast("Finished", wait_for(asked, seconds=60, what=code))
+
+
+@pytest.mark.parametrize("how", ["never started", "killed", "stopped"])
+def test_it_is_not_green_while_requests_wait_and_nobody_works(
+    installation: Installation, client: Client, tmp_path: Path, how: str
+) -> None:
+    """Without a worker, after it was killed or stopped: exit 1, with how long the oldest waits."""
+    with ExitStack() as stack:
+        if how != "never started":
+            worker = stack.enter_context(running(installation.environment(), tmp_path))
+            client.publish([client.prepare("report_incident", report())])
+            wait_for(lambda: installation.rows("SELECT FROM requests"), what="a decision")
+            if how == "killed":
+                worker.kill()
+            else:
+                os.killpg(worker.process.pid, signal.SIGSTOP)
+        client.publish([client.prepare("report_incident", report()) for _ in range(20)])
+        found = wait_for_code(installation, "nobody_asks")
+        assert found.code == 1
+        assert found.document["oldest_seconds"]["urgent"] > 10
+        assert "Nobody works: 20 requests wait" in found.stderr
+
+
+def test_a_worker_at_work_is_told_without_trouble(
+    installation: Installation, client: Client, tmp_path: Path
+) -> None:
+    """With worker and schedules: when somebody last asked, decided and swept; exit 0."""
+    environment = installation.environment()
+    with running(environment, tmp_path), running(environment, tmp_path, what="run_schedules"):
+        client.publish([client.prepare("report_incident", report())])
+        wait_for(lambda: installation.rows("SELECT FROM requests"), what="a decision")
+
+        def at_work() -> Finished | None:
+            found = status(installation, "--json")
+            assert found.code == 0, found.stderr
+            return found if None not in found.document["activity"].values() else None
+
+        found = cast("Finished", wait_for(at_work, what="signs of all"))
+        assert not any(codes(found).values())
+        assert "nobody_sweeps" not in codes(found)
+        kinds = {sign["kind"] for sign in found.document["activity"]["processes"]}
+        assert kinds == {"pool", "schedules"}
+
+
+def test_it_tells_when_the_schedules_do_not_run(installation: Installation, client: Client) -> None:
+    """Told as long as nothing waits for them, and grave once something waits beyond patience."""
+    found = status(installation, "--json")
+    assert (found.code, codes(found)["nobody_sweeps"]) == (0, False)
+    follow_up = update(incident_id=None, incident_request={"id": "never"})
+    client.publish([client.prepare("update_incident", follow_up)])
+    drain(installation)
+    installation.execute("UPDATE waiting SET received_at = received_at - interval '2 minutes'")
+    found = status(installation, "--json")
+    assert found.code == 1
+    assert codes(found)["nobody_sweeps"]
+
+
+def test_a_brake_is_told_with_its_cause(
+    installation: Installation, client: Client, tmp_path: Path
+) -> None:
+    """A worker that may not go on says why in PostgreSQL, for whoever asks elsewhere."""
+    installation.execute("UPDATE audit_chains SET head_mac = ''")
+    with running(installation.environment(), tmp_path):
+        client.publish([client.prepare("report_incident", report())])
+
+        def braked() -> Finished | None:
+            found = status(installation, "--json")
+            return found if "brake_is_on" in codes(found) else None
+
+        found = cast("Finished", wait_for(braked, seconds=60, what="the brake"))
+        assert "was changed, so the chain is not" in found.stderr
+
+
+def test_a_redis_that_takes_no_writes_is_told(
+    installation: Installation, client: Client, broker: redis.Redis
+) -> None:
+    """A replica, or one at its maxmemory: exit 1, in words."""
+    client.publish([client.prepare("report_incident", report())])
+    drain(installation)
+    try:
+        broker.config_set("maxmemory", 1)
+        found = status(installation, "--json")
+        assert (found.code, codes(found)["no_writes"]) == (1, True)
+        assert "OOM" in found.document["broker"]["refuses"]
+        assert codes(found)["memory_fills"] is False
+        broker.config_set("maxmemory", 0)
+        broker.replicaof("127.0.0.1", "1")
+        found = status(installation, "--json")
+        assert "READONLY" in found.document["broker"]["refuses"]
+    finally:
+        broker.config_set("maxmemory", 0)
+        broker.replicaof("NO", "ONE")
+
+
+def test_clocks_that_differ_are_told() -> None:
+    """By more than a second, in words that say whose is ahead of PostgreSQL's."""
+    observed = Observed(
+        intake=None,
+        broker=None,
+        consumers=[],
+        figures=None,
+        activity=None,
+        told={},
+        ahead={"PostgreSQL": 0.2, "Redis": -299.0},
+        patience=timedelta(seconds=60),
+    )
+    (trouble,) = troubles(observed)
+    assert trouble.code == "clocks_differ"
+    assert "that of Redis is 5 min behind that of PostgreSQL" in trouble.text

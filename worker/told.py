@@ -1,0 +1,92 @@
+"""What was told in outcomes, compared with what PostgreSQL knows: whether it was put back."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from typing import Any
+
+from sqlalchemy.engine.interfaces import DBAPIConnection
+
+from models.numbers import GIVEN, behind, told_numbers
+from models.rabbitmq import connect_to_intake, is_rabbitmq
+from models.streams import EVENT
+from producers.engines import connect_publisher
+from producers.faults import PublishFailed
+from tasks.faults import Outage
+from worker.redis_intake import connect_redis
+from worker.settings import Settings
+
+NEWEST = 200
+"""Outcomes that are looked at for the highest numbers, which nearly always stand in the last."""
+
+
+class PutBack(Outage):
+    """PostgreSQL was put back from a backup: it would give out numbers that somebody knows."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "outcomes name numbers that this PostgreSQL has not given out yet, so it was put back"
+            " from a backup; `andon restored` lets it go on beyond them"
+        )
+
+
+def newest_outcomes(settings: Settings, count: int = NEWEST) -> list[Any]:
+    """The last outcomes that were published, or a few more; events, or their data.
+
+    Raises:
+        redis.RedisError, amqp.AMQPError, OSError, PublishFailed: the broker does not answer.
+    """
+    url, names = settings.broker_url.get_secret_value(), settings.streams
+    if not is_rabbitmq(url):
+        with closing(connect_redis(url)) as client:
+            entries: Any = client.xrevrange(names.outcomes, count=count)
+        return [fields.get(EVENT.encode(), b"") for _, fields in entries]
+    connect_to_intake(url, names, outcomes_kept=settings.outcomes_kept).collect()
+    with closing(connect_publisher(url, names=names)) as publisher:
+        since = max(0, int(publisher.position()) - count)
+        with closing(publisher.reader(str(since))) as reader:
+            return [outcome.data for outcome in reader.read()]
+
+
+def all_outcomes(settings: Settings) -> Iterator[Mapping[str, Any]]:
+    """The data of every outcome that the stream still holds.
+
+    Raises:
+        PublishFailed: the broker does not answer.
+    """
+    url, names = settings.broker_url.get_secret_value(), settings.streams
+    with (
+        closing(connect_publisher(url, names=names)) as publisher,
+        closing(publisher.reader("0")) as reader,
+    ):
+        while found := reader.read():
+            yield from (outcome.data for outcome in found)
+
+
+def refuse_put_back(settings: Settings, connection: DBAPIConnection) -> None:
+    """See that a connection to PostgreSQL does not lead to an older state than what was told.
+
+    Called with each new one, so it costs nothing while requests run. What was told is read first:
+    a number is given out before it is told.
+
+    Args:
+        settings: name the broker.
+        connection: the driver's, outside a transaction; it is closed if this raises.
+
+    Raises:
+        PutBack: numbers would be given out twice.
+        Outage, redis.RedisError, amqp.AMQPError, OSError: the broker does not answer.
+    """
+    try:
+        told = told_numbers(newest_outcomes(settings))
+        with closing(connection.cursor()) as cursor:
+            cursor.execute(GIVEN)
+            given = dict(cursor.fetchall())
+        connection.rollback()
+        if behind(told, given):
+            raise PutBack
+    except PublishFailed as error:
+        connection.close()
+        raise Outage(str(error)) from error
+    except BaseException:
+        connection.close()
+        raise
