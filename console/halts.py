@@ -181,9 +181,13 @@ def _document(halt: Line) -> Line:
 
 
 def _as_json(event: bytes) -> object | None:
-    """What the bytes say; None unless they are one JSON object."""
+    """What the bytes say; None unless they are one JSON object that can be printed as such.
+
+    It can be read four times as deeply nested as it can be written again.
+    """
     try:
         read = orjson.loads(event)
-    except orjson.JSONDecodeError:
+        orjson.dumps([[read]])
+    except (orjson.JSONDecodeError, orjson.JSONEncodeError):
         return None
     return read if isinstance(read, dict) else None
