@@ -8,6 +8,9 @@ from typing_extensions import override
 
 from worker.settings import GatewaySettings
 
+_OURS = ("console", "migrations", "models", "policy", "producers", "tasks", "worker")
+"""Whose debug lines are written if they are asked for: those of Celery, kombu, amqp and others
+quote messages, arguments and passwords."""
 _QUIET = ("celery.app.trace", "celery.worker.strategy", "kombu", "amqp")
 """Loggers that write a line a task; Andon's requests are not Celery's tasks."""
 _QUOTING = ("celery.worker.consumer.consumer", "celery.worker.strategy")
@@ -45,7 +48,10 @@ def configure_logging(settings: GatewaySettings) -> None:
     )
     root = logging.getLogger()
     root.handlers = [handler]
-    root.setLevel(settings.log_level.upper())
+    level = logging.getLevelNamesMapping()[settings.log_level.upper()]
+    root.setLevel(max(level, logging.INFO))
+    for name in _OURS:
+        logging.getLogger(name).setLevel(level)
     for name in _QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)
     for name in _QUOTING:
