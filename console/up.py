@@ -1,10 +1,13 @@
 """`andon up`: everything that Andon needs, kept running in one directory."""
 
+import errno
+import os
 import shlex
+import shutil
 import signal
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -15,10 +18,11 @@ from rich.console import Console, Group
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
+from sqlalchemy.exc import DBAPIError
 
 from console.children import Child, stop_all
-from console.embedded import AlreadyRunning
-from console.failures import wrong_usage
+from console.embedded import AlreadyRunning, EmbeddedError
+from console.failures import out_of_reach, wrong_usage
 from console.home import Home, opened_home
 from console.output import screen, visible
 from console.sample import load_sample_once
@@ -26,6 +30,9 @@ from worker.settings import INSTALLATION, SETTINGS_FILE
 from worker.shown_urls import without_password
 
 _TICK = 0.2
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_TOO_LITTLE = 1024 * 1024
+"""Bytes with which no server starts."""
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _COMMANDS = ("worker", "schedules", "gateway")
 _STYLES = {"worker": "cyan", "schedules": "magenta", "gateway": "green"}
@@ -55,7 +62,7 @@ def up(
         signal.signal(number, signal.default_int_handler)
     try:
         console.print("Starting PostgreSQL and Redis …")
-        with opened_home(directory) as home:
+        with _full_disk_told(directory), opened_home(directory) as home:
             if sample and not load_sample_once(home.settings):
                 console.print("There is reference data already: the sample is not loaded.")
             console.print(_picture(home, sample=sample))
@@ -67,6 +74,46 @@ def up(
     except KeyboardInterrupt:  # while it was starting
         pass
     console.print("Stopped.")
+
+
+@contextmanager
+def _full_disk_told(directory: Path) -> Iterator[None]:
+    """Say that the disk is full where that is why something failed, and that nothing is lost.
+
+    Raises:
+        Failure: in place of an error of the system, or of a server that could not write.
+    """
+    try:
+        yield
+    except AlreadyRunning:
+        raise
+    except (OSError, EmbeddedError, DBAPIError) as error:
+        place = directory.absolute() / INSTALLATION
+        if is_of_full_disk(error, place):
+            raise out_of_reach(
+                f"The disk that holds {place} is full, so `andon up` stops. What was accepted and"
+                " decided is kept there: make room, and start it again."
+            ) from None
+        if isinstance(error, OSError):
+            what = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+            raise out_of_reach(
+                f"`andon up` stops ({what}). What was accepted and decided is kept in {place}."
+            ) from None
+        raise
+
+
+def is_of_full_disk(error: Exception, place: Path) -> bool:
+    """Whether *error* comes of a disk, or a quota, that has no room left.
+
+    A server says so in its log, which may have no room either.
+    """
+    if isinstance(error, OSError) and error.errno in _FULL:
+        return True
+    if any(os.strerror(number) in str(error) for number in _FULL):
+        return True
+    with suppress(OSError):
+        return shutil.disk_usage(place).free < _TOO_LITTLE
+    return False
 
 
 @dataclass(slots=True)
@@ -97,19 +144,23 @@ def _stop_requests() -> Iterator[_StopRequests]:
 def _run(home: Home, console: Console) -> None:
     """Keep the servers and the commands running until somebody asks to stop."""
 
+    def tell(text: Text | str) -> None:
+        with suppress(OSError):  # where it is written may be a full disk, which stops nothing
+            console.print(text, soft_wrap=True)
+
     def say(command: str, line: str) -> None:
         label = Text(f"{command:>9} │ ", _STYLES[command])
-        console.print(label.append(visible(line), "default"), soft_wrap=True)
+        tell(label.append(visible(line), "default"))
 
     children = [Child(name, home.directory, _variables(home, name), say) for name in _COMMANDS]
     with _stop_requests() as asked:
         try:
             while not asked.first.wait(_TICK):
                 for name in home.servers.restart_ended():
-                    console.print(f"{name} had ended; it was started again, with all that it held.")
+                    tell(f"{name} had ended; it was started again, with all that it held.")
                 for child in children:
                     child.keep_running()
-            console.print("Stopping: the worker finishes what it has in hand (Ctrl-C: hurry) …")
+            tell("Stopping: the worker finishes what it has in hand (Ctrl-C: hurry) …")
         finally:
             stop_all(children, hurry=lambda: asked.times > 1)
 

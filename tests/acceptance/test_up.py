@@ -17,7 +17,7 @@ import orjson
 import pytest
 from dotenv import dotenv_values
 
-from tests.support.shell import Finished, andon, command_environment
+from tests.support.shell import Finished, andon, command_environment, finished
 from tests.support.waiting import wait_for
 
 
@@ -237,6 +237,26 @@ def test_a_directory_of_somebody_else_is_refused(tmp_path: Path, by_link: bool) 
     assert refused.code == 2
     assert "belongs to another user" in refused.stderr
     assert list(place.iterdir()) == []
+
+
+def test_a_full_disk_ends_it_in_one_sentence_and_keeps_everything(tmp_path: Path) -> None:
+    """No file may grow: exit 3, what is kept and what to do, no traceback; then all is there."""
+    with running(tmp_path, "--sample") as started:
+        assert send_example(started).code == 0
+        assert started.stop() == 0
+    full = finished(
+        ["sh", "-c", f'ulimit -f 16; exec "{sys.executable}" -P -m console.app up'],
+        settings={"PYTHONPATH": str(Path(__file__).parents[2])},
+        directory=tmp_path,
+    )
+    said = full.stdout + full.stderr
+    assert full.code == 3, said
+    assert "Traceback" not in said
+    assert f"The disk that holds {tmp_path / '.andon'} is full" in " ".join(full.stderr.split())
+    assert "is kept there: make room, and start it again." in " ".join(full.stderr.split())
+    with running(tmp_path) as started:
+        assert started.run("incidents", "show", "1").code == 0
+        assert started.run("audit", "verify").code == 0
 
 
 def test_two_in_different_directories_do_not_disturb_each_other(tmp_path: Path) -> None:
