@@ -7,6 +7,7 @@ from models.rabbitmq import Blocked, Rejected
 
 _REDIS_WORDS = {
     "READONLY": "Redis is a replica and takes no writes (READONLY)",
+    "UNBLOCKED": "Redis has become a replica (UNBLOCKED)",
     "OOM": "Redis has reached its maxmemory and takes no writes (OOM)",
     "MISCONF": "Redis cannot save to its disk and takes no writes (MISCONF)",
     "NOREPLICAS": "Redis has too few replicas and takes no writes (NOREPLICAS)",

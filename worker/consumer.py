@@ -9,11 +9,13 @@ such a broker is waited for as one that is away, and each outage is told once, i
 """
 
 import time
+import warnings
 from collections.abc import Callable
 from typing import Any
 
 import structlog
 from amqp.exceptions import AMQPError
+from celery.exceptions import CPendingDeprecationWarning
 from celery.worker.consumer import Consumer as CeleryConsumer
 from celery.worker.state import maybe_shutdown
 from kombu.message import Message
@@ -44,7 +46,7 @@ def consumer_of(signs: Callable[[], SignsOfLife]) -> type[CeleryConsumer]:
 
         _wait = FIRST_WAIT
         _connected_at = 0.0
-        _is_away = False
+        _said: frozenset[str] = frozenset()  # of the outage that lasts
 
         def create_task_handler(self, *args: Any, **kwargs: Any) -> Callable[[Message], None]:
             """What is called with each message of the queue of plain tasks."""
@@ -69,16 +71,17 @@ def consumer_of(signs: Callable[[], SignsOfLife]) -> type[CeleryConsumer]:
             return connected
 
         def _on_away(self, error: Exception, _interval: float) -> None:
-            signs().braked(describe(error))
-            if not self._is_away:
-                self._is_away = True
-                logger.warning("broker_out_of_reach", cause=describe(error))
+            cause = describe(error)
+            signs().braked(cause)
+            if cause not in self._said:
+                self._said |= {cause}
+                logger.warning("broker_out_of_reach", cause=cause)
 
         def on_ready(self) -> None:
             """The broker lets us consume."""
             super().on_ready()
-            if self._is_away:
-                self._is_away = False
+            if self._said:
+                self._said = frozenset()
                 logger.info("broker_reached_again")
             signs().released()
 
@@ -90,7 +93,9 @@ def consumer_of(signs: Callable[[], SignsOfLife]) -> type[CeleryConsumer]:
         def on_connection_error_after_connected(self, exc: Exception) -> None:
             """The broker is gone, or does not let us work."""
             self._on_away(exc, 0)
-            super().on_connection_error_after_connected(exc)
+            with warnings.catch_warnings():  # of a setting that worker.app has made
+                warnings.simplefilter("ignore", CPendingDeprecationWarning)
+                super().on_connection_error_after_connected(exc)
             self._pause()
 
         def _pause(self) -> None:

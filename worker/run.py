@@ -2,8 +2,10 @@
 
 import warnings
 from contextlib import closing
+from typing import Any
 
 import redis
+from celery import signals
 from celery.platforms import SecurityWarning
 
 from worker.app import make_app
@@ -17,7 +19,14 @@ def run_worker(settings: Settings) -> None:
 
     Raises:
         BrokerTooOld: the intake's Redis cannot serve. One that is away is waited for.
+        SystemExit: it ended by a fault, with a code other than 0.
     """
+    started: list[Any] = []
+
+    def on_init(instance: Any, **_: object) -> None:  # noqa: ANN401  # celery is not typed
+        started.append(instance)
+
+    signals.celeryd_init.connect(on_init, weak=False)
     _refuse_old_redis(settings)
     # Five lines at every start of `andon up` as root; worker.app says it in one.
     warnings.filterwarnings("ignore", category=SecurityWarning)
@@ -27,12 +36,15 @@ def run_worker(settings: Settings) -> None:
             "worker",
             "--pool=prefork",
             f"--concurrency={settings.concurrency}",
-            f"--loglevel={settings.log_level}",
+            "--loglevel=info",  # it decides nothing: worker.log does
             "--without-gossip",
             "--without-mingle",
             "--without-heartbeat",
         ]
     )
+    # Celery's own start drops what it would exit with.
+    if code := max((worker.exitcode or 0 for worker in started), default=0):
+        raise SystemExit(code)
 
 
 def _refuse_old_redis(settings: Settings) -> None:
