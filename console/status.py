@@ -72,6 +72,7 @@ def status(
             return
         seen = asking.look_around(reading)
     found = troubles(seen)
+    is_troubled = any(trouble.is_grave for trouble in found)
     registry = registry_fault(settings.producers_file)
     if as_json:
         document = _document(reading, account, seen, engine_name(settings).lower())
@@ -83,11 +84,11 @@ def status(
             }
         )
     else:
-        _show(screen(), reading, account, seen)
+        _show(screen(), reading, account, seen, is_troubled=is_troubled)
     _tell(reading, found, registry)
     if account is None:
         raise typer.Exit(ExitCode.OUT_OF_REACH)
-    if account.is_broken or any(trouble.is_grave for trouble in found):
+    if account.is_broken or is_troubled:
         raise typer.Exit(ExitCode.HALTED)
 
 
@@ -145,14 +146,21 @@ def _document(
     }
 
 
-def _show(console: Console, reading: Reading, account: Account | None, seen: Observed) -> None:
+def _show(
+    console: Console,
+    reading: Reading,
+    account: Account | None,
+    seen: Observed,
+    *,
+    is_troubled: bool,
+) -> None:
     if reading.intake is not None:
         _show_intake(console, reading.intake, seen)
         console.print(_activity(seen))
     if reading.figures is not None:
         _show_figures(console, reading.figures, reading.revision)
     if account is not None:
-        console.print(verdict(account))
+        console.print(verdict(account, is_troubled=is_troubled))
     if reading.figures is not None and (last := reading.figures.last_settlement) is not None:
         console.print(
             Text(
@@ -234,14 +242,16 @@ def _show_audit(console: Console, audit: PartitionsAhead) -> None:
         )
 
 
-def verdict(account: Account) -> Text:
-    """Whether the sum comes out, in one line."""
+def verdict(account: Account, *, is_troubled: bool = False) -> Text:
+    """Whether the sum comes out, in one line; green only if nothing else is grave."""
     if account.missing is None:
         return Text(
             f"~ {account}. RabbitMQ does not count what it accepts, nor what is in hand:"
             " no sum can be proven.",
             "yellow",
         )
+    if account.holds and is_troubled:
+        return Text(f"! All accounted for, and yet not all is well: {account}", "yellow")
     if account.holds:
         return Text(f"✓ All accounted for: {account}", "green")
     if account.in_motion:

@@ -209,6 +209,7 @@ def test_it_is_not_green_while_requests_wait_and_nobody_works(
         assert found.code == 1
         assert found.document["oldest_seconds"]["urgent"] > 10
         assert "Nobody works: 20 requests wait" in found.stderr
+        assert "✓" not in status(installation).stdout
 
 
 def test_a_worker_at_work_is_told_without_trouble(
