@@ -179,6 +179,7 @@ class Observer:
             activity=activity,
             told=told,
             ahead=ahead,
+            looks_every=self.settings.claim_idle.total_seconds() / 3,
             patience=self.settings.patience,
         )
 

@@ -17,6 +17,8 @@ from worker.signs_of_life import Kind
 
 UNASKED_SECONDS = 10.0
 """For which an entry may wait while no pool process asks for any."""
+TOLD_SECONDS = 5.0
+"""By which what a process told in PostgreSQL may be behind what it does."""
 UNDECIDED_SECONDS = 60.0
 """For which an entry may wait while nothing at all is decided."""
 BATCH_SECONDS = 75.0
@@ -50,6 +52,7 @@ class Observed:
     Attributes:
         told: the highest numbers that outcomes name, by sequence.
         ahead: by how many seconds the clock of each service is ahead of this machine's.
+        looks_every: seconds after which an idle pool process asks again.
         patience: how long a request waits for a report.
     """
 
@@ -60,6 +63,7 @@ class Observed:
     activity: Activity | None
     told: Mapping[str, int]
     ahead: Mapping[str, float]
+    looks_every: float
     patience: timedelta
 
 
@@ -120,13 +124,15 @@ def _nobody_works(seen: Observed) -> Iterator[Trouble]:
     oldest = max(ages, default=None)
     asked = last_asked(seen)
     # RabbitMQ does not tell for how long an entry waits.
-    waited = UNASKED_SECONDS + 1 if oldest is None and undelivered else oldest or 0.0
-    if waits and waited > UNASKED_SECONDS and (asked is None or asked > UNASKED_SECONDS):
+    is_old = bool(undelivered) if oldest is None else oldest > UNASKED_SECONDS
+    allowed = UNASKED_SECONDS if seen.consumers else _told_within(seen)
+    if is_old and (asked is None or asked > allowed):
+        many = "1 request waits" if waits == 1 else f"{waits:,} requests wait"
         for_how_long = "" if oldest is None else f", the oldest for {in_words(oldest)}"
         yield Trouble(
             "nobody_asks",
-            f"Nobody works: {waits:,} requests wait{for_how_long}, and no pool process asks for"
-            f" them ({_since(asked, 'asked')}). Is `andon worker` running?",
+            f"Nobody works: {many}{for_how_long}, and no pool process asks"
+            f" ({_since(asked, 'asked')}). Is `andon worker` running?",
             is_grave=True,
         )
     elif waits and oldest is not None and oldest > UNDECIDED_SECONDS and seen.activity is not None:
@@ -138,6 +144,11 @@ def _nobody_works(seen: Observed) -> Iterator[Trouble]:
                 f" waits for {in_words(oldest)}. The worker's log says what it waits for.",
                 is_grave=True,
             )
+
+
+def _told_within(seen: Observed) -> float:
+    """Seconds within which a pool process that lives has told so in PostgreSQL."""
+    return UNASKED_SECONDS + TOLD_SECONDS + seen.looks_every
 
 
 def _schedules(seen: Observed) -> Iterator[Trouble]:

@@ -1,5 +1,6 @@
 """What was told in outcomes, compared with what PostgreSQL knows: whether it was put back."""
 
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from typing import Any
@@ -10,13 +11,18 @@ from models.numbers import GIVEN, behind, told_numbers
 from models.rabbitmq import connect_to_intake, is_rabbitmq
 from models.streams import EVENT
 from producers.engines import connect_publisher
-from producers.faults import PublishFailed
+from producers.faults import IntakeUnreachable, PublishFailed
+from producers.publisher import Publisher
+from producers.rabbitmq_publisher import RabbitOutcomeReader
 from tasks.faults import Outage
 from worker.redis_intake import connect_redis
 from worker.settings import Settings
 
 NEWEST = 200
 """Outcomes that are looked at for the highest numbers, which nearly always stand in the last."""
+
+SILENCE = 20.0
+"""Seconds in which RabbitMQ gives out at least one more outcome of those that it has."""
 
 
 class PutBack(Outage):
@@ -42,9 +48,8 @@ def newest_outcomes(settings: Settings, count: int = NEWEST) -> list[Any]:
         return [fields.get(EVENT.encode(), b"") for _, fields in entries]
     connect_to_intake(url, names, outcomes_kept=settings.outcomes_kept).collect()
     with closing(connect_publisher(url, names=names)) as publisher:
-        since = max(0, int(publisher.position()) - count)
-        with closing(publisher.reader(str(since))) as reader:
-            return [outcome.data for outcome in reader.read()]
+        end = int(publisher.position())
+        return list(_of_stream(publisher, first=max(0, end - count), end=end))
 
 
 def all_outcomes(settings: Settings) -> Iterator[Mapping[str, Any]]:
@@ -54,12 +59,32 @@ def all_outcomes(settings: Settings) -> Iterator[Mapping[str, Any]]:
         PublishFailed: the broker does not answer.
     """
     url, names = settings.broker_url.get_secret_value(), settings.streams
-    with (
-        closing(connect_publisher(url, names=names)) as publisher,
-        closing(publisher.reader("0")) as reader,
-    ):
-        while found := reader.read():
-            yield from (outcome.data for outcome in found)
+    with closing(connect_publisher(url, names=names)) as publisher:
+        if is_rabbitmq(url):
+            yield from _of_stream(publisher, first=0, end=int(publisher.position()))
+            return
+        with closing(publisher.reader("0")) as reader:
+            while found := reader.read():
+                yield from (outcome.data for outcome in found)
+
+
+def _of_stream(publisher: Publisher, *, first: int, end: int) -> Iterator[Mapping[str, Any]]:
+    """The data of the outcomes from *first* up to *end*, offsets of a stream of RabbitMQ.
+
+    They come when it likes, so that none for now is no sign of the end.
+
+    Raises:
+        IntakeUnreachable: they do not come.
+    """
+    with closing(publisher.reader(str(first))) as reader:
+        assert isinstance(reader, RabbitOutcomeReader)
+        until = time.monotonic() + SILENCE
+        while reader.position < end:
+            for outcome in reader.read(block=1.0):
+                until = time.monotonic() + SILENCE
+                yield outcome.data
+            if time.monotonic() > until:
+                raise IntakeUnreachable("RabbitMQ does not give out the stream of outcomes.")
 
 
 def refuse_put_back(settings: Settings, connection: DBAPIConnection) -> None:

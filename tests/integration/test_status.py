@@ -293,6 +293,7 @@ def test_clocks_that_differ_are_told() -> None:
         activity=None,
         told={},
         ahead={"PostgreSQL": 0.2, "Redis": -299.0},
+        looks_every=5,
         patience=timedelta(seconds=60),
     )
     (trouble,) = troubles(observed)
