@@ -142,7 +142,9 @@ def _short_faults(value: dict[str, Any]) -> Iterator[str]:
     try:
         ShortForm.model_validate({name: value[name] for name in known})
     except ValidationError as error:
-        yield from (f"{fault.path} {fault.message}" for fault in input_errors(error, "$"))
+        yield from (
+            f"{fault.path} {fault.message}" for fault in input_errors(error, "$", quoting=True)
+        )
     procedure, data = value["procedure"], value.get("data", {})
     if isinstance(procedure, str) and procedure and procedure not in INPUTS:
         yield no_procedure(procedure)

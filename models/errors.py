@@ -1,5 +1,8 @@
 """Faults of a message as a list of JSON paths with what is wrong there, values left out.
 
+What is said of a message outlives it: in halts, in the ledger, with everybody who reads outcomes.
+So names that its sender chose are told only where they look like names; others are left out.
+
 How much is said of one message has a limit, whoever sent it: a small message can have so many
 faults, each so deep within it, that to name them all would take more room than can be stored.
 """
@@ -18,6 +21,9 @@ MOST_ERRORS = 50
 """So many faults of one message are named; one more says how many are not."""
 LONGEST_PATH = 256
 LONGEST_MESSAGE = 256
+
+MOST_NAMES = 20
+"""So many names of one message are told."""
 
 _PLAIN_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}\Z")
 _LONGEST_KEY = 64
@@ -64,31 +70,47 @@ class Faults:
 NO_FAULTS = Faults()
 
 
-def json_path(parent: str, key: str | int) -> str:
-    """The JSON path (RFC 9535) of *key* below *parent*, cut where it gets too long."""
+def looks_like_name(text: str) -> bool:
+    """Whether *text* is an identifier, as names of inputs and of labels are, and no sentence."""
+    return _PLAIN_KEY.match(text) is not None
+
+
+def json_path(parent: str, key: str | int, *, quoting: bool = False) -> str:
+    """The JSON path (RFC 9535) of *key* below *parent*, cut where it gets too long.
+
+    Args:
+        parent: a path.
+        key: a place in it.
+        quoting: whether to quote what does not look like a name, for a text that whoever wrote it
+            alone will read; else it becomes ``[*]``.
+    """
     if parent.endswith(_CUT):
         return parent
     if isinstance(key, int):
         return _cut(f"{parent}[{key}]", LONGEST_PATH)
-    if _PLAIN_KEY.match(key):
+    if looks_like_name(key):
         return _cut(f"{parent}.{key}", LONGEST_PATH)
-    return _cut(f"{parent}[{key[:_LONGEST_KEY]!r}]", LONGEST_PATH)
+    return _cut(f"{parent}[{key[:_LONGEST_KEY]!r}]" if quoting else f"{parent}[*]", LONGEST_PATH)
 
 
 def _cut(text: str, length: int) -> str:
     return text if len(text) <= length else text[: length - 1] + _CUT
 
 
-def input_faults(error: ValidationError, root: str) -> Faults:
-    """What pydantic found below *root*, in the order of the fields."""
+def input_faults(error: ValidationError, root: str, *, quoting: bool = False) -> Faults:
+    """What pydantic found below *root*, in the order of the fields; see :func:`json_path`."""
     found = error.errors(include_url=False)[:MOST_ERRORS]
-    named = tuple(InputError(_path(root, fault["loc"]), _message(fault)) for fault in found)
+    named = tuple(
+        InputError(_path(root, fault["loc"], quoting), _message(fault)) for fault in found
+    )
     return Faults(named, error.error_count())
 
 
-def input_errors(error: ValidationError, root: str) -> tuple[InputError, ...]:
-    """What pydantic found below *root*, as a halt tells it."""
-    return input_faults(error, root).errors
+def input_errors(
+    error: ValidationError, root: str, *, quoting: bool = False
+) -> tuple[InputError, ...]:
+    """What pydantic found below *root*, as a halt tells it; see :func:`json_path`."""
+    return input_faults(error, root, quoting=quoting).errors
 
 
 def is_missing(fault: ErrorDetails) -> bool:
@@ -134,9 +156,9 @@ def _nul_paths(value: object, path: str) -> Iterator[str]:
                 yield from _nul_paths(below, json_path(path, index))
 
 
-def _path(root: str, location: tuple[str | int, ...]) -> str:
+def _path(root: str, location: tuple[str | int, ...], quoting: bool) -> str:
     for key in location:
-        root = json_path(root, key)
+        root = json_path(root, key, quoting=quoting)
     return root
 
 

@@ -22,8 +22,10 @@ MAX_EVENT_BYTES = 256 * 1024
 TYPE_PREFIX = "andon."
 UNMAPPED = "andonunmapped"
 """The extension attribute by which the alert gateway says why an alert became no request."""
+LABELS = "andonlabels"
+"""The extension attribute by which it names that alert's labels, with how many more there are."""
 MOST_UNMAPPED = 1_024
-"""Characters of it that are read."""
+"""Characters of each that are written or read."""
 _SURELY_SHALLOW = 200
 """With fewer brackets than this, an event is not too deep for anything."""
 
@@ -35,7 +37,7 @@ def _is_json(content_type: str | None) -> str | None:
     raise PydanticCustomError("content_type", "must be application/json")
 
 
-def _read_unmapped(value: object) -> str | None:
+def _read_text(value: object) -> str | None:
     """An extension is never a reason to refuse an event."""
     return value[:MOST_UNMAPPED] if isinstance(value, str) and value else None
 
@@ -44,8 +46,9 @@ class Envelope(BaseModel):
     """What surrounds ``data``; extensions such as ``traceparent`` pass unread.
 
     Attributes:
-        andonunmapped: the one extension that is read: with it, the event is no request, but an
-            alert that the gateway's rules made none of, and this is why.
+        andonunmapped: with this extension the event is no request, but an alert that the gateway's
+            rules made none of, and this is why. It is never repeated: it holds what the alert says.
+        andonlabels: that alert's labels, by name alone.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
@@ -56,7 +59,8 @@ class Envelope(BaseModel):
     type: Annotated[str, Field(min_length=1, max_length=255)]
     time: Timestamp | None = None
     datacontenttype: Annotated[str | None, AfterValidator(_is_json)] = None
-    andonunmapped: Annotated[str | None, BeforeValidator(_read_unmapped)] = None
+    andonunmapped: Annotated[str | None, BeforeValidator(_read_text)] = None
+    andonlabels: Annotated[str | None, BeforeValidator(_read_text)] = None
 
 
 class Event(NamedTuple):

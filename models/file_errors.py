@@ -57,7 +57,7 @@ def _order(keys: Keys) -> list[tuple[str, int]]:
 def _path(keys: Keys) -> str:
     path = "$"
     for key in keys:
-        path = json_path(path, key)
+        path = json_path(path, key, quoting=True)
     return path
 
 

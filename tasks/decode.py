@@ -4,6 +4,7 @@ The order is that of DESIGN 6, "Which halt": malformed, unauthenticated, unknown
 inputs, what the source may do. Whether it has expired is for the claim to say (``tasks.claim``).
 """
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -13,8 +14,15 @@ from pydantic import ValidationError
 
 from models.canonical import body_hash
 from models.deliveries import Delivery
-from models.errors import Faults, input_faults, is_missing, nul_faults
-from models.events import UNMAPPED, Event, read_event
+from models.errors import (
+    MOST_NAMES,
+    Faults,
+    input_faults,
+    is_missing,
+    looks_like_name,
+    nul_faults,
+)
+from models.events import UNMAPPED, Envelope, Event, read_event
 from models.inputs import Inputs, read_inputs
 from models.outcomes import Identity
 from models.registry import Registry, Source
@@ -164,7 +172,7 @@ def _inputs(
         names = ", ".join(f"andon.{name}" for name in PROCEDURES)
         return Halt(Reason.UNKNOWN_PROCEDURE, f"The type is none of {names}.")
     if event.envelope.andonunmapped is not None:
-        return _unmapped(event.envelope.andonunmapped)
+        return _unmapped(event.envelope)
     data: Any = {} if event.data is None else event.data
     if not isinstance(data, dict):
         fault = InputError("$.data", "must be a JSON object")
@@ -179,13 +187,28 @@ def _inputs(
     return _faulty(Reason.INVALID_INPUT, nul) if nul else inputs
 
 
-def _unmapped(why: str) -> Halt:
-    """An alert lacks inputs that the gateway's rules were to give it; it says which, and why."""
+def _unmapped(envelope: Envelope) -> Halt:
+    """An alert lacks inputs that the gateway's rules were to give it.
+
+    Why is in the event, with what the alert says, and goes with it. Its labels are told by name.
+    """
     return Halt(
         Reason.MISSING_INPUT,
-        f"The alert gateway's mapping could not make a request of the alert: {why}",
+        "The alert gateway's mapping could not make a request of the alert"
+        f"{_labels(envelope.andonlabels or '')}; {UNMAPPED} in the event says why.",
         (InputError(f"$.{UNMAPPED}", "the mapping is what has to be corrected, not this event"),),
     )
+
+
+def _labels(text: str) -> str:
+    """The labels that an event names; what does not look like a name is counted."""
+    parts = text.split()
+    unnamed = parts.pop()[1:] if parts and re.fullmatch(r"\+[0-9]{1,6}", parts[-1]) else "0"
+    told = [part for part in parts if looks_like_name(part)][:MOST_NAMES]
+    left = len(parts) - len(told) + int(unnamed)
+    if not told:
+        return f" with {left:,} labels" if left else ""
+    return f" with the labels {', '.join(told)}" + (f" and {left:,} more" if left else "")
 
 
 def _faulty(reason: Reason, faults: Faults) -> Halt:

@@ -37,7 +37,7 @@ _FORGET_REQUESTS = text("""
 """)
 # By the partial index halts_settled_at_idx, which holds only what is still to be forgotten.
 _FORGET_EVENTS = text("""
-    UPDATE halts SET event = NULL WHERE halt_id = ANY(ARRAY(
+    UPDATE halts SET event = NULL, key_id = '', signature = '' WHERE halt_id = ANY(ARRAY(
         SELECT halt_id FROM halts
         WHERE settled_at < :before AND event IS NOT NULL
         ORDER BY settled_at LIMIT :at_once FOR UPDATE SKIP LOCKED))

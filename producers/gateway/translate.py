@@ -16,7 +16,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from models.canonical import canonical_json
-from models.events import MOST_UNMAPPED, TYPE_PREFIX, UNMAPPED, write_event
+from models.errors import MOST_NAMES, looks_like_name
+from models.events import LABELS, MOST_UNMAPPED, TYPE_PREFIX, UNMAPPED, write_event
 from policy.procedures import REPORT_INCIDENT, UPDATE_INCIDENT
 from policy.vocabulary import IncidentStatus
 from producers.gateway.alerts import Alert, AlertFormat, AlertState
@@ -47,7 +48,8 @@ class Translation:
         event_id: its id, which says nothing but whether it is the same as another.
         time: the event's time.
         extensions: attributes of the envelope; of an alert that could not be mapped
-            ``andonunmapped``, with which it halts and says why.
+            ``andonunmapped``, with which it halts, and which says why; and ``andonlabels``, what
+            the halt may repeat of it.
         rule: the rule that was for the alert; None where none was.
     """
 
@@ -115,7 +117,7 @@ def translate(alert: Alert, mapping: AlertMapping, *, source: str) -> Translatio
     else:
         draft = _update(alert, rule, mapping)
     why = _why(draft, rule)
-    extensions = {} if why is None else {UNMAPPED: why}
+    extensions = {} if why is None else {UNMAPPED: why, LABELS: _names(alert)}
     return Translation(
         procedure=draft.procedure,
         data=draft.data,
@@ -215,6 +217,13 @@ def _labels(alert: Alert) -> str:
     ]
     left = len(alert.labels) - len(told)
     return ", ".join(told) + (f" and {left:,} more labels" if left else "")
+
+
+def _names(alert: Alert) -> str:
+    """The names of the alert's labels that look like names, and how many more there are: ``+2``."""
+    told = [name for name in alert.labels if looks_like_name(name)]
+    told = told[:MOST_NAMES]
+    return " ".join([*told, f"+{len(alert.labels) - len(told)}"])
 
 
 def _event_id(alert: Alert, source: str, draft: _Draft, why: str | None) -> str:

@@ -214,8 +214,10 @@ def test_a_request_is_kept_as_long_as_its_halt_is_open(eventful: Installation) -
         ledger_retention=None,
         halt_retention=timedelta(days=30),
     )
-    gone = eventful.rows("SELECT halt_id FROM halts WHERE event IS NULL ORDER BY halt_id")
-    assert gone == [(1,), (2,)]
+    gone = eventful.rows("""
+        SELECT halt_id, key_id, signature FROM halts WHERE event IS NULL ORDER BY halt_id
+    """)
+    assert gone == [(1, "", ""), (2, "", "")]
     assert eventful.rows("SELECT count(*) FROM halts") == [(len(_HALTS) + 4,)]
 
 

@@ -68,4 +68,4 @@ def read_payload(model: type[M], value: object) -> M:
     try:
         return model.model_validate(value)
     except ValidationError as error:
-        raise PayloadFaults(input_errors(error, "$")) from None
+        raise PayloadFaults(input_errors(error, "$", quoting=True)) from None

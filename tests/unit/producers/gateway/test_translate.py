@@ -223,7 +223,10 @@ def test_an_alert_that_no_rule_matches_says_its_labels() -> None:
     """It becomes a report that halts, with what is known of it and why no more is."""
     found = _translate(alertmanager_alert(labels={"alertname": "Odd\nOne", "team": "a"}))
     assert (found.procedure, found.rule) == ("report_incident", None)
-    assert found.extensions == {"andonunmapped": 'no rule matched alertname="Odd One", team="a"'}
+    assert found.extensions == {
+        "andonunmapped": 'no rule matched alertname="Odd One", team="a"',
+        "andonlabels": "alertname team +0",
+    }
     assert found.data["title"] == "Disk full"
     assert "client_id" not in found.data
 
@@ -253,6 +256,13 @@ def test_what_the_rule_needs_and_the_alert_lacks_is_named() -> None:
         "rule 1 (disks): note needs the annotation a and alert.description, which the alert lacks;"
         " severity depends on the annotation level, which the alert lacks"
     )
+
+
+def test_labels_that_do_not_look_like_names_are_counted() -> None:
+    """What a halt repeats of an alert is their names, and anybody may call them anything."""
+    labels = {"alertname": "Odd", "Ada Byron": "1", "a.b": "2"} | {f"l{n}": "" for n in range(20)}
+    told = _translate(alertmanager_alert(labels=labels)).extensions["andonlabels"]
+    assert told.split() == ["alertname", *(f"l{n}" for n in range(19)), "+3"]
 
 
 def test_what_is_told_of_an_unmapped_alert_has_a_limit() -> None:
