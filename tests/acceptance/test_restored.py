@@ -13,15 +13,21 @@ from console.embedded import Postgres, Redis
 from console.restored import MARGIN
 from migrations.runner import migrate
 from models.streams import EVENT, KEY, SIGNATURE, StreamNames
+from producers.client import Client
 from tests.support.draining import drain
 from tests.support.installation import AUDIT_KEY, Installation, make_installation
-from tests.support.requests import event, report, update
+from tests.support.rabbitmq import rabbitmq_queues
+from tests.support.requests import KEY_ID, SECRET, SOURCE, event, report, update
 from tests.support.shell import Finished, andon
 from tests.support.traffic import Traffic
 from tests.support.waiting import wait_for
 from tests.support.workers import running
 
 NAMES = StreamNames()
+START = (
+    "from worker.settings import load_settings; from worker.run import run_worker;"
+    " run_worker(load_settings())"
+)
 
 
 @dataclass(slots=True)
@@ -208,3 +214,42 @@ def test_what_is_in_motion_is_not_settled_by_chance(stage: Stage) -> None:
     assert (refused.code, "in motion" in refused.stderr) == (2, True)
     assert stage.run("status", "--settle", "--reason", "x", "--even-in-motion").code == 0
     assert stage.run("status", "--json").document["account"]["missing"] == 0
+
+
+def test_on_rabbitmq_what_was_told_is_read_as_well(
+    installation: Installation, tmp_path: Path
+) -> None:
+    """A database that has given out less than outcomes tell: the worker waits, then goes beyond."""
+    with rabbitmq_queues() as (url, names):
+        environment = installation.environment() | {
+            "ANDON_BROKER_URL": url,
+            "ANDON_NAMESPACE": names.namespace,
+        }
+
+        def run(*arguments: str) -> Finished:
+            return andon(*arguments, settings=environment, directory=tmp_path)
+
+        with (
+            Client(url, source=SOURCE, key_id=KEY_ID, secret=SECRET, names=names) as client,
+            running(environment, tmp_path) as worker,
+        ):
+            position = client.position()
+            first = client.prepare("report_incident", report(), id="first")
+            client.publish([first])
+            next(iter(client.wait([first.identity], since=position, timeout=60)))
+            worker.kill()
+            installation.execute(
+                "DELETE FROM incidents",
+                "DELETE FROM requests",
+                "SELECT setval('incidents_incident_id_seq', 1, false)",
+            )
+            told = run("status", "--json")
+            assert told.code == 1
+            assert "put_back" in [each["code"] for each in told.document["troubles"]]
+            client.publish([client.prepare("report_incident", report(), id="second")])
+            found = installation.rows
+            with running(environment, tmp_path, what="again", code=START) as again:
+                wait_for(lambda: "andon restored" in again.output(), what="a worker that waits")
+                assert run("restored").code == 0
+                wait_for(lambda: found("SELECT FROM incidents"), seconds=60, what="a decision")
+    assert found("SELECT incident_id FROM incidents") == [(MARGIN + 2,)]
