@@ -1,10 +1,13 @@
 """Connections to PostgreSQL, with limits that keep a stopped process from holding up others."""
 
-from sqlalchemy import Engine, create_engine
+import psycopg
+from sqlalchemy import Engine, create_engine, event
 
 _SESSION = {
     "idle_in_transaction_session_timeout": "10s",
     "lock_timeout": "5s",
+    # What a process waited for when it died ends soon after it, and lets go of its locks.
+    "client_connection_check_interval": "1s",
     "timezone": "UTC",
 }
 _BY_INDEX = {
@@ -15,6 +18,23 @@ _BY_INDEX = {
 }
 """Every look-up of a batch has an index. A plan that was made while a table was small, and kept for
 the life of a connection, must not read all of it when it has grown."""
+
+
+# No timeout ends a COMMIT that waits for a synchronous standby, and PostgreSQL does not notice
+# meanwhile that its client is gone: each would stay with its connection, until there are no more.
+_COMMITS_HANG = """
+    SELECT EXISTS (
+        SELECT FROM pg_stat_activity
+        WHERE wait_event = 'SyncRep' AND state_change < now() - interval '5 s'
+          AND usename = current_user AND datname = current_database())
+"""
+
+
+class CommitsHang(Exception):
+    """Commits wait for a synchronous standby that does not answer; nothing new is begun."""
+
+    def __init__(self) -> None:
+        super().__init__("commits wait for the synchronous standby of PostgreSQL")
 
 
 def connect(
@@ -34,11 +54,14 @@ def connect(
         application: how the connection is named in ``pg_stat_activity``.
         pool_size: connections that are kept open.
         by_index: plan every look-up by an index, whatever the statistics say.
+
+    A use of it raises :class:`CommitsHang` where it would open a connection that only joins others
+    whose commits hang.
     """
     session = _SESSION | {"statement_timeout": str(statement_timeout_ms)}
     if by_index:
         session |= _BY_INDEX
-    return create_engine(
+    engine = create_engine(
         url,
         pool_size=pool_size,
         max_overflow=0,
@@ -54,3 +77,15 @@ def connect(
             "keepalives_count": 3,
         },
     )
+    event.listen(engine, "connect", _refuse_while_commits_hang)
+    return engine
+
+
+def _refuse_while_commits_hang(connection: psycopg.Connection, _record: object) -> None:
+    """Let a process have no connection while those of others, or its own last one, hang."""
+    with connection.cursor() as cursor:
+        found = cursor.execute(_COMMITS_HANG).fetchone()
+    connection.rollback()
+    if found and found[0]:
+        connection.close()
+        raise CommitsHang

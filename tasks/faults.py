@@ -11,6 +11,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from models.audit import AuditError
 from models.broker_faults import broker_words
+from models.database import CommitsHang
 from models.halts import CalledOff
 from models.registry import RegistryError
 
@@ -55,7 +56,7 @@ def fault_of(error: Exception) -> Fault:
             return Fault.OUTAGE
         case CalledOff():
             return Fault.RACE
-        case RegistryError() | AuditError():
+        case RegistryError() | AuditError() | CommitsHang():
             return Fault.OUTAGE
         case _:
             return Fault.BUG
@@ -102,7 +103,7 @@ def frames_of(error: BaseException) -> list[str]:
 def describe(error: BaseException) -> str:
     """An error in a few words: its kind and SQLSTATE, and nothing of the data it was about."""
     origin = getattr(error, "orig", None) or error
-    if isinstance(origin, Outage | RegistryError | AuditError):
+    if isinstance(origin, Outage | RegistryError | AuditError | CommitsHang):
         return str(origin)
     if (words := broker_words(origin)) is not None:
         return words

@@ -4,9 +4,11 @@ That counts as a lost process, so a request that hangs is found like one that ki
 that does not let itself be interrupted is killed at the hard limit.
 """
 
+import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from itertools import islice
 from types import FrameType
 from typing import NoReturn
 
@@ -18,6 +20,8 @@ logger = structlog.get_logger(__name__)
 
 _FRAMES = 6
 """How much of the way to the place is told."""
+_LOOKED_THROUGH = 20
+"""How many frames are looked through for the driver's, which are among the innermost."""
 
 
 class Overrun(BaseException):
@@ -41,15 +45,15 @@ def ending_on_overrun() -> Iterator[None]:
 
     And if there is no memory left: Celery would end the whole worker for a ``MemoryError``.
 
-    What was begun is rolled back on the way out, and nothing is handed back: other processes get
-    it once this one is gone.
+    What was begun is rolled back, here or by PostgreSQL once the connection is gone, and nothing is
+    handed back: other processes get it once this one is gone.
     """
     # Celery sets its own handler after the signals with which a process could prepare itself.
-    signal.signal(signal.SIGUSR1, _raise_overrun)
+    signal.signal(signal.SIGUSR1, _on_soft_limit)
     try:
         yield
     except Overrun as overrun:
-        logger.error("batch_took_too_long", place=overrun.frames[-1], frames=overrun.frames)
+        _log(overrun.frames)
         _end()
     except OutOfMemory:
         with suppress(MemoryError):
@@ -61,12 +65,38 @@ def ending_on_overrun() -> Iterator[None]:
         signal.signal(signal.SIGUSR1, signal.SIG_IGN)
 
 
-def _raise_overrun(_number: int, frame: FrameType | None) -> NoReturn:
-    frames: list[str] = []
-    while frame is not None and len(frames) < _FRAMES:
-        frames.insert(0, f"{frame.f_globals.get('__name__', '?')}:{frame.f_lineno}")
+def _on_soft_limit(_number: int, frame: FrameType | None) -> None:
+    """Raise what ends this process, or end it here if it waits for PostgreSQL.
+
+    No exception leaves a statement under way: the driver would wait for it once more, or SQLAlchemy
+    roll back, which fails, and what that raises passes for an outage.
+    """
+    innermost = list(islice(_outwards(frame), _LOOKED_THROUGH))
+    frames = [_place(each) for each in reversed(innermost[:_FRAMES])] or ["unknown place"]
+    if not any(_is_of_driver(each) for each in innermost):
+        raise Overrun(frames)
+    # Whatever was interrupted may hold what logging needs; ending is more important.
+    with suppress(Exception):
+        _log(frames)
+    os._exit(1)
+
+
+def _outwards(frame: FrameType | None) -> Iterator[FrameType]:
+    while frame is not None:
+        yield frame
         frame = frame.f_back
-    raise Overrun(frames or ["unknown place"])
+
+
+def _is_of_driver(frame: FrameType) -> bool:
+    return str(frame.f_globals.get("__name__")).partition(".")[0] == "psycopg"
+
+
+def _place(frame: FrameType) -> str:
+    return f"{frame.f_globals.get('__name__', '?')}:{frame.f_lineno}"
+
+
+def _log(frames: list[str]) -> None:
+    logger.error("batch_took_too_long", place=frames[-1], frames=frames)
 
 
 def _end() -> NoReturn:
