@@ -50,6 +50,7 @@ def local_client(
         secret=key.secret.get_secret_value(),
         names=settings.streams,
         intake_limit=settings.intake_limit,
+        memory_percent=settings.intake_memory_percent,
         wait_when_full=wait_when_full,
     )
 
@@ -65,6 +66,7 @@ def publisher_of(settings: Settings) -> Iterator[Publisher]:
         settings.broker_url.get_secret_value(),
         names=settings.streams,
         intake_limit=settings.intake_limit,
+        memory_percent=settings.intake_memory_percent,
     )
     try:
         yield publisher

@@ -29,7 +29,7 @@ from producers.faults import (
 from producers.forwarder import Forwarder, forward_head
 from producers.outcomes import OutcomeReader
 from producers.procedures import Procedures, RequestOptions
-from producers.publisher import CHUNK, INTAKE_LIMIT
+from producers.publisher import CHUNK, INTAKE_LIMIT, MEMORY_PERCENT
 from producers.receipts import SPOOLED, Named, Receipt, identity_of
 from producers.retries import RETRY_FOR, Patience
 from producers.signed import NotPublishable, SignedEvent, fresh_id, sign_event
@@ -91,6 +91,7 @@ class Client(Procedures[Receipt]):
         lane: the lane that is published to where nothing else is said.
         names: the streams.
         intake_limit: entries in the intake from which nothing more is published.
+        memory_percent: the same for the part of its memory that Redis has used.
         retry_for: seconds for which publishing is tried again while the intake cannot be reached;
             0 for one try. By default 30, or 0 with a spool, which is there for the waiting.
         wait_when_full: the same for a full intake; by default 0.
@@ -112,6 +113,7 @@ class Client(Procedures[Receipt]):
         lane: Lane = Lane.URGENT,
         names: StreamNames | None = None,
         intake_limit: int = INTAKE_LIMIT,
+        memory_percent: int = MEMORY_PERCENT,
         retry_for: float | None = None,
         wait_when_full: float = 0.0,
         spool: Path | None = None,
@@ -128,7 +130,9 @@ class Client(Procedures[Receipt]):
         self._patience = Patience(retry_for, wait_when_full)
         self._at_once = max(1, min(CHUNK, intake_limit))
         self._spool = None if spool is None else Spool(spool, limit=spool_limit)
-        self._publisher = connect_publisher(broker_url, names=names, intake_limit=intake_limit)
+        self._publisher = connect_publisher(
+            broker_url, names=names, intake_limit=intake_limit, memory_percent=memory_percent
+        )
 
     def prepare(
         self, procedure: str, data: object, *, id: str | None = None, time: datetime | None = None

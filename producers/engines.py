@@ -2,13 +2,17 @@
 
 from models.rabbitmq import is_rabbitmq
 from models.streams import StreamNames
-from producers.publisher import INTAKE_LIMIT, Publisher
+from producers.publisher import INTAKE_LIMIT, MEMORY_PERCENT, Publisher
 from producers.rabbitmq_publisher import RabbitPublisher
 from producers.redis_publisher import RedisPublisher
 
 
 def connect_publisher(
-    broker_url: str, *, names: StreamNames | None = None, intake_limit: int = INTAKE_LIMIT
+    broker_url: str,
+    *,
+    names: StreamNames | None = None,
+    intake_limit: int = INTAKE_LIMIT,
+    memory_percent: int = MEMORY_PERCENT,
 ) -> Publisher:
     """A way to publish; it connects when it is first used.
 
@@ -16,6 +20,12 @@ def connect_publisher(
         broker_url: ``redis://…`` or ``amqp://…``.
         names: the streams and queues.
         intake_limit: entries in the intake above which nothing is published.
+        memory_percent: the same for the part of its memory that Redis has used; RabbitMQ stops
+            publishers by itself.
     """
-    kind = RabbitPublisher if is_rabbitmq(broker_url) else RedisPublisher
-    return kind(broker_url, names=names or StreamNames(), intake_limit=intake_limit)
+    names = names or StreamNames()
+    if is_rabbitmq(broker_url):
+        return RabbitPublisher(broker_url, names=names, intake_limit=intake_limit)
+    return RedisPublisher(
+        broker_url, names=names, intake_limit=intake_limit, memory_percent=memory_percent
+    )

@@ -11,6 +11,8 @@ from producers.outcomes import OutcomeReader, wait_for
 from producers.signed import SignedEvent
 
 INTAKE_LIMIT = 1_000_000
+MEMORY_PERCENT = 85
+"""How full Redis may be of what its configuration lets it take."""
 
 CHUNK = 500
 """Events in one round trip."""
@@ -22,10 +24,15 @@ class Publisher(ABC):
 
     Args:
         intake_limit: entries in the intake above which nothing is published.
+        memory_percent: the same for the memory that the engine has used: what is there, and its
+            outcomes, need some to be decided.
     """
 
-    def __init__(self, *, intake_limit: int = INTAKE_LIMIT) -> None:
+    def __init__(
+        self, *, intake_limit: int = INTAKE_LIMIT, memory_percent: int = MEMORY_PERCENT
+    ) -> None:
         self._limit = intake_limit
+        self._memory_percent = memory_percent
         self._readers: list[OutcomeReader] = []
 
     def publish(self, events: Iterable[SignedEvent], *, lane: Lane = Lane.URGENT) -> list[str]:
@@ -48,6 +55,13 @@ class Publisher(ABC):
         return entries
 
     def _refuse_when_full(self, wanted: int, entries: Sequence[str]) -> None:
+        used = self._memory_used()
+        if used >= self._memory_percent:
+            raise IntakeFull(
+                f"The intake is full: its broker has used {used:.0f} % of its memory, of which"
+                f" events may take {self._memory_percent} %.{accepted_so_far(entries)}",
+                entries,
+            )
         held = self._held()
         if held + wanted > self._limit:
             raise IntakeFull(
@@ -55,6 +69,10 @@ class Publisher(ABC):
                 f"{accepted_so_far(entries)}",
                 entries,
             )
+
+    def _memory_used(self) -> float:
+        """How many percent of its memory the engine has used; 0 where it does not tell."""
+        return 0.0
 
     def check_room(self) -> None:
         """Ask whether an event would be taken now.

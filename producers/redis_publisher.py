@@ -1,21 +1,25 @@
 """Publishing to the intake on Redis streams."""
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import redis
 from redis.backoff import ExponentialBackoff, NoBackoff
+from redis.exceptions import NoPermissionError
 from redis.retry import Retry
 from typing_extensions import override
 
 from models.streams import EVENT, KEY, SIGNATURE, Lane, StreamNames
 from producers.faults import faults_told
 from producers.outcomes import READ_AT_ONCE, PublishedOutcome
-from producers.publisher import INTAKE_LIMIT, Publisher
+from producers.publisher import INTAKE_LIMIT, MEMORY_PERCENT, Publisher
 from producers.signed import SignedEvent
 
 _EVENT = EVENT.encode()
+_MEMORY_EVERY = 1.0
+"""Seconds between two questions how much memory is left."""
 _LONGEST_BLOCK = 1.0
 """Seconds; well below the time after which a silent connection counts as dead."""
 
@@ -27,12 +31,20 @@ class RedisPublisher(Publisher):
         broker_url: ``redis://…``.
         names: the streams.
         intake_limit: entries in the intake above which nothing is published.
+        memory_percent: the same for the part of its ``maxmemory`` that Redis has used.
     """
 
     def __init__(
-        self, broker_url: str, *, names: StreamNames, intake_limit: int = INTAKE_LIMIT
+        self,
+        broker_url: str,
+        *,
+        names: StreamNames,
+        intake_limit: int = INTAKE_LIMIT,
+        memory_percent: int = MEMORY_PERCENT,
     ) -> None:
-        super().__init__(intake_limit=intake_limit)
+        super().__init__(intake_limit=intake_limit, memory_percent=memory_percent)
+        self._used = 0.0
+        self._ask_memory_at = 0.0
         self._names = names
         # Publishing again is the caller's to decide; reading on survives a restart of Redis.
         self._redis = _connect(broker_url, Retry(NoBackoff(), 0))
@@ -40,6 +52,21 @@ class RedisPublisher(Publisher):
 
     def _held(self) -> int:
         return sum(self._redis.xlen(self._names.intake(lane)) for lane in Lane)
+
+    @override
+    def _memory_used(self) -> float:
+        """It is asked once a second, and each time while there is too little left."""
+        now = time.monotonic()
+        if now >= self._ask_memory_at:
+            try:
+                memory: Any = self._redis.info("memory")
+            except NoPermissionError:  # Redis itself refuses what it has no room for at all
+                memory = {"maxmemory": 0}
+            limit = memory["maxmemory"]
+            self._used = 100 * memory["used_memory"] / limit if limit else 0.0
+            if self._used < self._memory_percent:
+                self._ask_memory_at = now + _MEMORY_EVERY
+        return self._used
 
     def _add(self, chunk: Sequence[SignedEvent], lane: Lane) -> list[str]:
         stream = self._names.intake(lane)

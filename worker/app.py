@@ -10,6 +10,7 @@ from celery import Celery, signals
 
 from models.rabbitmq import is_rabbitmq
 from tasks.plain import add_plain_tasks
+from worker import redis_transport
 from worker.consumer import consumer_of
 from worker.intake_step import DRAIN, intake_step
 from worker.log import configure_logging
@@ -23,6 +24,7 @@ logger = structlog.get_logger(__name__)
 
 def make_app(settings: Settings) -> Celery:
     """Celery as Andon uses it: for its processes and its plain tasks, not to carry requests."""
+    redis_transport.use()
     app = Celery("andon", broker=settings.broker_url.get_secret_value(), set_as_current=False)
     stop, calls = StopFlag(), Calls()
     runtime = Runtime(settings, stop, calls)

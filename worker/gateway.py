@@ -119,6 +119,7 @@ def _outlet(settings: GatewaySettings, file: GatewayFile) -> Outlet:
         settings.broker_url.get_secret_value(),
         names=settings.streams,
         intake_limit=settings.intake_limit,
+        memory_percent=settings.intake_memory_percent,
     )
     path = settings.gateway_spool
     return Outlet(publisher, Spool(path) if spooling and path is not None else None)

@@ -109,6 +109,12 @@ class GatewaySettings(HealthSettings):
     intake_limit: int = Field(
         default=1_000_000, ge=1, description="entries in the intake from which clients refuse"
     )
+    intake_memory_percent: int = Field(
+        default=85,
+        ge=1,
+        le=100,
+        description="how much of its maxmemory Redis may have used before clients refuse",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_json: bool = Field(default=False, description="log JSON lines instead of text")
 

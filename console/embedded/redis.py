@@ -8,6 +8,7 @@ random password.
 import os
 import secrets
 import signal
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
@@ -21,6 +22,8 @@ from console.embedded.lock import DirectoryLock
 from console.embedded.memory import recall, remember, write_private
 from console.embedded.ports import LOOPBACK, run_on_free_port
 from console.embedded.process import ServerProcess
+
+_CONTAINER_LIMIT = Path("/sys/fs/cgroup/memory.max")
 
 
 class Redis:
@@ -128,6 +131,7 @@ appendonly yes
 appendfsync {self._appendfsync}
 save ""
 maxmemory {_memory_limit()}
+maxmemory {_half_of_memory()}
 maxmemory-policy noeviction
 # An event has 256 KiB at most.
 proto-max-bulk-len 1mb
@@ -137,6 +141,14 @@ proto-max-bulk-len 1mb
 def _memory_limit() -> int:
     """Half of the machine's memory, in bytes: producers are refused before the system kills it."""
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
+
+
+def _half_of_memory() -> int:
+    """Half of what this machine, or this container, has; the other half is for all the rest."""
+    bytes_there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    with suppress(OSError, ValueError):  # no such file outside of a container, or "max" in it
+        bytes_there = min(bytes_there, int(_CONTAINER_LIMIT.read_text()))
+    return bytes_there // 2
 
 
 def _answers(client: redis.Redis) -> bool:

@@ -33,6 +33,14 @@ class WorkerProcess:
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait(60)
 
+    def pause(self) -> None:
+        """Stop the main process and all of its pool, as SIGSTOP does."""
+        os.killpg(self.process.pid, signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        """Let what was paused go on."""
+        os.killpg(self.process.pid, signal.SIGCONT)
+
     def output(self) -> str:
         """What it has logged so far."""
         return self.log.read_text(errors="replace")
