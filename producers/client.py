@@ -32,7 +32,7 @@ from producers.procedures import Procedures, RequestOptions
 from producers.publisher import CHUNK, INTAKE_LIMIT, MEMORY_PERCENT
 from producers.receipts import SPOOLED, Named, Receipt, identity_of
 from producers.retries import RETRY_FOR, Patience
-from producers.signed import NotPublishable, SignedEvent, fresh_id, sign_event
+from producers.signed import NotPublishable, SignedEvent, fresh_id, sign_event, signed_anew
 from producers.spool import SPOOL_LIMIT, Spool
 from producers.times import Times
 
@@ -227,6 +227,7 @@ class Client(Procedures[Receipt]):
     def forward(self) -> int:
         """Publish what is spooled, the oldest first, until the spool is empty.
 
+        Events of this client's source that another key has signed are signed with its own.
         An event leaves the spool once its publication was confirmed. Processes that share the spool
         take turns, a round trip each.
 
@@ -256,7 +257,12 @@ class Client(Procedures[Receipt]):
         return len(self._the_spool())
 
     def _forward_head(self) -> int:
-        return forward_head(self._the_spool(), self._publisher, count=self._at_once)
+        return forward_head(
+            self._the_spool(), self._publisher, self._sign_anew, count=self._at_once
+        )
+
+    def _sign_anew(self, event: SignedEvent) -> SignedEvent:
+        return signed_anew(event, source=self.source, key_id=self._key_id, secret=self._secret)
 
     def _the_spool(self) -> Spool:
         if self._spool is None:

@@ -9,17 +9,23 @@ from typing import Self
 from producers.faults import PublishFailed
 from producers.publisher import Publisher
 from producers.retries import pause_after
+from producers.signed import SignedEvent
 from producers.spool import Spool
 
 _log = logging.getLogger(__name__)
 
 
-def forward_head(spool: Spool, publisher: Publisher, *, count: int) -> int:
+Sign = Callable[[SignedEvent], SignedEvent]
+"""An event as its source signs it now; its key may have been changed since it was spooled."""
+
+
+def forward_head(spool: Spool, publisher: Publisher, sign: Sign, *, count: int) -> int:
     """Publish the oldest events of *spool*, and remove those that were confirmed.
 
     Args:
         spool: where they are.
         publisher: the way to the intake.
+        sign: gives each event the signature that it is published with.
         count: how many at most.
 
     Returns:
@@ -37,7 +43,7 @@ def forward_head(spool: Spool, publisher: Publisher, *, count: int) -> int:
         if not head:
             return 0
         try:
-            publisher.publish([each.event for each in head], lane=head[0].lane)
+            publisher.publish([sign(each.event) for each in head], lane=head[0].lane)
         except PublishFailed as error:
             spool.remove(head[: len(error.entries)])
             raise

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from models.events import MAX_EVENT_BYTES, Event, read_event
 from models.outcomes import Identity
-from models.signatures import sign
+from models.signatures import sign, verify
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -50,6 +50,19 @@ def sign_event(
             f"the event has {len(event):,} bytes; an event may have {MAX_EVENT_BYTES:,}"
         )
     return SignedEvent(identity or _identity(event), event, key_id, sign(event, secret))
+
+
+def signed_anew(event: SignedEvent, *, source: str, key_id: str, secret: bytes) -> SignedEvent:
+    """*event* as its source signs now: what was kept while the key was changed, by the new one.
+
+    Nothing but key and signature changes. Events of other sources stay as they are.
+    """
+    if event.key_id == key_id and verify(event.event, event.signature, secret):
+        return event
+    identity = _identity(event.event)
+    if identity is None or identity.source != source:
+        return event
+    return event._replace(key_id=key_id, signature=sign(event.event, secret))
 
 
 def _identity(event: bytes) -> Identity | None:

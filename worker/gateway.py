@@ -1,6 +1,7 @@
 """Starting the alert gateway: from its settings to an application that is served."""
 
 import ssl
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -10,7 +11,7 @@ from models.registry import KEPT_IN_FORCE, RegistryFile
 from producers.engines import connect_publisher
 from producers.gateway.app import make_app
 from producers.gateway.configuration import GatewayFile, GatewayFileError, load_gateway_file
-from producers.gateway.gateway import Gateway, NoKey, load_mappings, signing_key
+from producers.gateway.gateway import Gateway, NoKey, load_mappings, sign_spooled, signing_key
 from producers.gateway.publishing import Outlet
 from producers.gateway.receipts import CONNECTIONS, Receipts
 from producers.gateway.server import Certificate, listen, serve
@@ -91,7 +92,7 @@ def make_gateway(settings: GatewaySettings) -> Gateway:
     mappings = load_mappings(file, path.parent)
     registry = RegistryFile(settings.producers_file, _tell_registry)
     _check_keys(file, path, registry)
-    return Gateway(file, registry, _outlet(settings, file), _receipts(settings), mappings)
+    return Gateway(file, registry, _outlet(settings, file, registry), _receipts(settings), mappings)
 
 
 def _check_keys(file: GatewayFile, path: Path, registry: RegistryFile) -> None:
@@ -107,7 +108,7 @@ def _check_keys(file: GatewayFile, path: Path, registry: RegistryFile) -> None:
         raise GatewayFileError("\n".join([*faults, "`andon producers add SOURCE` makes a key."]))
 
 
-def _outlet(settings: GatewaySettings, file: GatewayFile) -> Outlet:
+def _outlet(settings: GatewaySettings, file: GatewayFile, registry: RegistryFile) -> Outlet:
     spooling = [name for name, source in file.sources.items() if source.spools]
     if spooling and settings.gateway_spool is None:
         raise SettingsError(
@@ -122,7 +123,8 @@ def _outlet(settings: GatewaySettings, file: GatewayFile) -> Outlet:
         memory_percent=settings.intake_memory_percent,
     )
     path = settings.gateway_spool
-    return Outlet(publisher, Spool(path) if spooling and path is not None else None)
+    spool = Spool(path) if spooling and path is not None else None
+    return Outlet(publisher, spool, partial(sign_spooled, registry, file))
 
 
 def _receipts(settings: GatewaySettings) -> Receipts | None:

@@ -20,7 +20,7 @@ from producers.gateway.mapping_file import load_mapping
 from producers.gateway.publishing import Outlet
 from producers.gateway.receipts import Receipts
 from producers.gateway.translate import translate
-from producers.signed import SignedEvent, sign_event
+from producers.signed import SignedEvent, sign_event, signed_anew
 from producers.times import Times
 
 _log = logging.getLogger(__name__)
@@ -118,6 +118,18 @@ def signing_key(registry: RegistryFile, source: str, wanted: str | None) -> Key:
         which = "no key" if wanted is None else f"no key {wanted}"
         raise NoKey(f"{registry.path} has {which} of the source {source}")
     return keys[-1]
+
+
+def sign_spooled(registry: RegistryFile, file: GatewayFile, event: SignedEvent) -> SignedEvent:
+    """*event* as its source signs now; as it is, where the source is gone or has no key."""
+    source = None if event.identity is None else event.identity.source
+    if source is None or source not in file.sources:
+        return event
+    try:
+        key = signing_key(registry, source, file.sources[source].key)
+    except NoKey:
+        return event
+    return signed_anew(event, source=source, key_id=key.id, secret=key.secret.get_secret_value())
 
 
 def load_mappings(file: GatewayFile, directory: Path) -> dict[str, AlertMapping]:

@@ -17,7 +17,7 @@ from typing import Self
 
 from models.streams import Lane
 from producers.faults import IntakeFull, IntakeUnreachable, PublishFailed
-from producers.forwarder import Forwarder, forward_head
+from producers.forwarder import Forwarder, Sign, forward_head
 from producers.gateway.counted_log import CountedLog
 from producers.publisher import CHUNK, Publisher
 from producers.retries import Patience
@@ -66,6 +66,7 @@ class Outlet:
     Args:
         publisher: the way itself; closed with the outlet.
         spool: keeps what the intake cannot take, for calls that allow it; closed too.
+        sign: gives what was spooled the signature that it is published with.
         most_waiting: events that may wait for their turn.
         most_waiting_bytes: bytes that they may have together.
     """
@@ -74,6 +75,7 @@ class Outlet:
         self,
         publisher: Publisher,
         spool: Spool | None = None,
+        sign: Sign = lambda event: event,
         *,
         most_waiting: int = MOST_WAITING,
         most_waiting_bytes: int = MOST_WAITING_BYTES,
@@ -92,7 +94,7 @@ class Outlet:
         self._forwarder: Forwarder | None = None
         if spool is not None:
             self._forwarder = Forwarder(
-                lambda: forward_head(spool, publisher, count=CHUNK), every=1.0
+                lambda: forward_head(spool, publisher, sign, count=CHUNK), every=1.0
             )
 
     async def publish(self, events: Sequence[SignedEvent], *, may_spool: bool) -> bool:

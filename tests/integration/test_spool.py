@@ -18,6 +18,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from console.embedded import Redis
+from models.deliveries import Delivery
+from models.signatures import verify
 from models.streams import Lane, StreamNames
 from producers.client import (
     SPOOLED,
@@ -31,7 +33,8 @@ from producers.client import (
 from producers.publisher import CHUNK
 from producers.signed import sign_event
 from producers.spool import Spool
-from tests.support.requests import KEY_ID, SECRET, event
+from tests.support.installation import Installation
+from tests.support.requests import KEY_ID, SECRET, SOURCE, delivery, event, report
 from tests.support.spooling import arrivals, producing, spooling_client
 from tests.support.waiting import wait_for
 
@@ -487,3 +490,37 @@ def test_the_example_in_the_documentation_prints_what_it_says() -> None:
         [sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=False
     )
     assert (ran.stdout, ran.stderr) == (output, "")
+
+
+def test_what_was_spooled_is_signed_with_the_key_that_forwards_it(
+    server: Redis, url: str, path: Path, installation: Installation
+) -> None:
+    """A key is changed while events are spooled: they are what they were, and done."""
+    with spooling_client(url, path) as client:
+        client.publish([client.prepare("report_incident", report(), id="kept")])
+        client.publish([client.sign(event("report_incident", report(), source="other"))])
+    registry = installation.settings.producers_file
+    registry.write_text(registry.read_text().replace(SECRET.hex(), "cd" * 32))
+    server.start()
+    with Client(url, source=SOURCE, key_id=KEY_ID, secret=b"\xcd" * 32, spool=path) as client:
+        assert client.forward() == 2
+    own, other = entries(url)
+    (verdict,) = installation.process(own)
+    assert verdict.outcome is not None
+    assert (verdict.outcome.data["outcome"], verdict.outcome.data["request"]["id"]) == (
+        "done",
+        "kept",
+    )
+    assert not verify(other.event, other.signature, b"\xcd" * 32), "another source's is left alone"
+
+
+def entries(url: str) -> list[Delivery]:
+    """What is in the intake."""
+    with redis.Redis.from_url(url) as client:
+        found = client.xrange(StreamNames().intake(Lane.URGENT))
+    return [
+        delivery(fields[b"event"])._replace(
+            key_id=fields[b"key"].decode(), signature=fields[b"signature"].decode()
+        )
+        for _, fields in found
+    ]

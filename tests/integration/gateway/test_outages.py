@@ -1,11 +1,15 @@
 """The intake is away: what spools is taken all the same, everything else hears of it."""
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+import redis
 
 from console.embedded import Redis
+from models.signatures import verify
+from models.streams import StreamNames
 from tests.support.gateways import (
     GatewayProcess,
     alert,
@@ -15,6 +19,7 @@ from tests.support.gateways import (
     grafana_payload,
 )
 from tests.support.installation import Installation
+from tests.support.requests import KEY_ID, SECRET
 from tests.support.spooling import arrivals
 from tests.support.waiting import wait_for
 
@@ -78,6 +83,32 @@ def test_with_a_spool_every_alert_of_an_outage_arrives_in_order(
         expected = before + during + after
         wait_for(lambda: len(arrivals(url)) == len(expected), what="everything forwarded")
         assert arrivals(url) == expected
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+def test_what_was_spooled_is_signed_with_the_key_in_force_when_it_is_forwarded(
+    installation: Installation, intake: Redis, restarted: bool
+) -> None:
+    """A key that was taken back meanwhile makes no alert unauthenticated."""
+    url = intake.start()
+    environment = gateway_environment(installation, spool=True, ANDON_BROKER_URL=url)
+    registry = installation.settings.producers_file
+    with ExitStack() as first:
+        gateway = first.enter_context(gateway_running(environment, installation.directory))
+        intake.stop()
+        spooled = ids(gateway, "a")
+        before = registry.read_text()
+        registry.write_text(before.replace(SECRET.hex(), "cd" * 32).replace(KEY_ID, "monitor-9"))
+        assert registry.read_text() != before
+        if restarted:
+            first.close()
+            gateway = first.enter_context(gateway_running(environment, installation.directory))
+        assert intake.start() == url
+        wait_for(lambda: arrivals(url) == spooled, what="it is forwarded")
+    with redis.Redis.from_url(url) as client:
+        ((_, fields),) = client.xrange(StreamNames().intake())
+    assert fields[b"key"] == b"monitor-9"
+    assert verify(fields[b"event"], fields[b"signature"].decode(), b"\xcd" * 32)
 
 
 def test_a_gateway_that_is_to_spool_does_not_start_without_a_place(
