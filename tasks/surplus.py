@@ -34,7 +34,8 @@ class Skimming:
     limit: int
     registry: Registry | None
     unproven: int = field(default=0, init=False)
-    _copies: Counter[bytes] = field(default_factory=Counter, init=False)
+    # By hash: what is set aside must not stay in memory. One that another has too only waits.
+    _copies: Counter[int] = field(default_factory=Counter, init=False)
 
     def surplus(self, deliveries: Sequence[Delivery], *, room: int) -> list[Delivery]:
         """What had better be set aside, of what a read has brought.
@@ -62,8 +63,9 @@ class Skimming:
     def _is_surplus(self, delivery: Delivery) -> bool:
         if delivery.set_aside or delivery.deliveries > 1:
             return False
-        self._copies[delivery.event] += 1
-        if self._copies[delivery.event] > COPIES_KEPT:
+        event = hash(delivery.event)
+        self._copies[event] += 1
+        if self._copies[event] > COPIES_KEPT:
             return True
         if self.registry is None or _is_signed(delivery, self.registry):
             return False
