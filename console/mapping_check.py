@@ -82,7 +82,7 @@ def _absent(what: str, id_: str) -> str:
 
 def _own_scope(user: User | None) -> Scope:
     """An incident that is the user's business, if any is: which one it will be, nobody knows."""
-    return Scope("" if user is None or user.client_id is None else user.client_id, None)
+    return Scope("", None) if user is None else Scope(user.client_id or "", user.vendor_id)
 
 
 def _actor(translation: Translation) -> Iterator[tuple[str, str]]:

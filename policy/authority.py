@@ -10,7 +10,8 @@ from policy.people import Scope, User
 from policy.procedures import REPORT_INCIDENT, Procedure
 from policy.vocabulary import Role, UserStatus
 
-_OUTSIDER = "is a client_contact who is not linked to the incident's client"
+_OF_ANOTHER_CLIENT = "is a client_contact who is not linked to the incident's client"
+_OF_ANOTHER_VENDOR = "belongs to a vendor that does not support the component's product"
 
 
 def authorize(
@@ -50,8 +51,7 @@ def associate(user: User | None, scope: Scope) -> Halt | None:
         return Halt(
             Reason.CLIENT_ASSOCIATION, "The user is not linked to the client that this concerns."
         )
-    vendor_bound = user.vendor_id is not None or user.role == Role.VENDOR_CONTACT
-    if vendor_bound and (user.vendor_id is None or user.vendor_id != scope.vendor_id):
+    if _is_of_another_vendor(user, scope):
         return Halt(
             Reason.VENDOR_ASSOCIATION,
             "The user is not linked to the vendor that supports the component's product.",
@@ -70,8 +70,8 @@ def check_assignee(
         return _halt(Reason.ASSIGNEE_INVALID, field, "does not exist")
     if user.status != UserStatus.ACTIVE:
         return _halt(Reason.ASSIGNEE_INVALID, field, f"is {user.status}, not active")
-    if _is_client_contact_of_another(user, scope):
-        return _halt(Reason.ASSIGNEE_INVALID, field, _OUTSIDER)
+    if fault := foreign_to(user, scope):
+        return _halt(Reason.ASSIGNEE_INVALID, field, fault)
     return None
 
 
@@ -79,13 +79,25 @@ def check_recipient(user: User | None, scope: Scope) -> Halt | None:
     """Check that the user named as recipient exists and may see the incident, active or not."""
     if user is None:
         return _halt(Reason.RECIPIENT_INVALID, "recipient_id", "does not exist")
-    if _is_client_contact_of_another(user, scope):
-        return _halt(Reason.RECIPIENT_INVALID, "recipient_id", _OUTSIDER)
+    if fault := foreign_to(user, scope):
+        return _halt(Reason.RECIPIENT_INVALID, "recipient_id", fault)
     return None
 
 
-def _is_client_contact_of_another(user: User, scope: Scope) -> bool:
-    return user.role == Role.CLIENT_CONTACT and user.client_id != scope.client_id
+def foreign_to(user: User, scope: Scope) -> str | None:
+    """Why nobody may name this user in an incident of this scope; None if they may be named.
+
+    So that nothing leaks to another client or vendor (design, section 6, "Association").
+    """
+    if user.role == Role.CLIENT_CONTACT and user.client_id != scope.client_id:
+        return _OF_ANOTHER_CLIENT
+    return _OF_ANOTHER_VENDOR if _is_of_another_vendor(user, scope) else None
+
+
+def _is_of_another_vendor(user: User, scope: Scope) -> bool:
+    """A vendor contact without a vendor belongs to none that supports anything."""
+    bound = user.vendor_id is not None or user.role == Role.VENDOR_CONTACT
+    return bound and (user.vendor_id is None or user.vendor_id != scope.vendor_id)
 
 
 def _halt(reason: Reason, field: str, fault: str) -> Halt:

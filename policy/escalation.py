@@ -7,8 +7,9 @@ for which level is design, section 6, "Escalation target". The life of an escala
 
 from collections.abc import Mapping
 
+from policy.authority import foreign_to
 from policy.halts import Halt, InputError, Reason
-from policy.people import User
+from policy.people import Scope, User
 from policy.vocabulary import EscalationLevel, Role, UserStatus
 
 TARGET_ROLES: Mapping[EscalationLevel, frozenset[Role]] = {
@@ -20,14 +21,16 @@ TARGET_ROLES: Mapping[EscalationLevel, frozenset[Role]] = {
 """The roles that may be the target of an escalation to each level."""
 
 
-def check_target(user: User | None, level: EscalationLevel) -> Halt | None:
-    """Check that the target exists, is active and has a role of the level."""
+def check_target(user: User | None, level: EscalationLevel, scope: Scope) -> Halt | None:
+    """Check that the target exists, is active, has a role of the level and may see the incident."""
     if user is None:
         fault = "does not exist"
     elif user.status != UserStatus.ACTIVE:
         fault = f"is {user.status}, not active"
     elif user.role not in TARGET_ROLES[level]:
         fault = f"has the role {user.role}, which is no target at level {level}"
+    elif foreign := foreign_to(user, scope):
+        fault = foreign
     else:
         return None
     message = f"The user named as escalated_to_user {fault}."

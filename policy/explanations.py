@@ -330,13 +330,15 @@ _AS_WRITTEN = (
     Explanation(
         Reason.ASSIGNEE_INVALID,
         meaning="""
-            The user to whom the incident is to be assigned does not exist, is not active, or is a
-            client contact who is not linked to the incident's client.
+            The user to whom the incident is to be assigned does not exist, is not active, is a
+            client contact who is not linked to the incident's client, or belongs to a vendor that
+            does not support the component's product.
         """,
         policy="""
-            Design, section 6: "An assignee must exist and be active (assignee_invalid)"; "A client
-            contact named as recipient or assignee must belong to the incident's client, so that
-            nothing leaks to another one."
+            Design, section 6: "An assignee must exist and be active (assignee_invalid)"; "Whom
+            a request names as recipient, assignee or escalation target is bound likewise, so that
+            nothing leaks: a client contact to the incident's client, whoever has a vendor_id, and
+            a vendor contact, to the vendor that supports the component's product."
         """,
         remedy="""
             Producer: name another assignee, or none, and send the request under a new id. Operator:
@@ -349,11 +351,14 @@ _AS_WRITTEN = (
             The user to whom the incident is to be escalated does not exist, is not active, or does
             not have the role of the level: technical is for technical_support, management for
             incident_manager or account_manager, executive for executive, and vendor for
-            vendor_contact.
+            vendor_contact. Or they belong to a vendor that does not support the component's
+            product.
         """,
         policy="""
             Policy, SOP 3, Steps: "Confirm the target user exists with a valid escalation role."
-            Design, section 6, Escalation target: "Active, and of the level's role".
+            Design, section 6, Escalation target: "Active, and of the level's role". Policy,
+            Authority and Access Controls: "Vendor association: user must be linked to the relevant
+            vendor_id".
         """,
         remedy="""
             Producer: name an active user whose role fits the level, or choose the level that fits
@@ -379,19 +384,23 @@ _AS_WRITTEN = (
     Explanation(
         Reason.RECIPIENT_INVALID,
         meaning="""
-            The recipient of the communication does not exist, or is a client contact who is not
-            linked to the incident's client. A recipient need not be active.
+            The recipient of the communication does not exist, is a client contact who is not linked
+            to the incident's client, or belongs to a vendor that does not support the component's
+            product. A recipient need not be active.
         """,
         policy="""
             Policy, Recording Communications, Steps: "Confirm recipient exists or recipient_type is
-            valid." Design, section 6, Association: "A client contact named as recipient or assignee
-            must belong to the incident's client, so that nothing leaks to another one."
+            valid." Design, section 6, Association: "Whom a request names as recipient, assignee or
+            escalation target is bound likewise, so that nothing leaks: a client contact to the
+            incident's client, whoever has a vendor_id, and a vendor contact, to the vendor that
+            supports the component's product."
         """,
         remedy="""
             Producer: correct recipient_id, or give a recipient_type in its place, and send the
             request under a new id. If the communication has already gone to another client's
-            contact, tell the incident manager: that is a leak, and not recording it does not undo
-            it. Operator: if the directory is behind, load it and replay the halt.
+            contact, or another vendor's, tell the incident manager: that is a leak, and not
+            recording it does not undo it. Operator: if the directory is behind, load it and replay
+            the halt.
         """,
     ),
     Explanation(

@@ -33,8 +33,9 @@ def _submit(
     incident = facts.incident(request)
     if not isinstance(incident, Incident):
         return incident
-    if halt := associate(actor, facts.scope(incident)) or check_target(
-        facts.user(escalation.escalated_to_user), escalation.escalation_level
+    scope = facts.scope(incident)
+    if halt := associate(actor, scope) or check_target(
+        facts.user(escalation.escalated_to_user), escalation.escalation_level, scope
     ):
         return halt
 

@@ -55,7 +55,8 @@ def change(request: Request[UpdateIncident], incident: Incident, facts: Facts) -
         return halt
 
     changes = _sort_out(incident, request)
-    if halt := _check_move(incident, changes, facts) or _check_assignee(changes, scope, facts):
+    concerned = scope_after if "component_id" in changes.named else scope
+    if halt := _check_move(incident, changes, facts) or _check_assignee(changes, concerned, facts):
         return halt
     resolved = _resolve(incident, changes, request.now)
     if isinstance(resolved, Halt):

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from policy.authority import associate, authorize, check_assignee, check_recipient
+from policy.authority import associate, authorize, check_assignee, check_recipient, foreign_to
 from policy.halts import Halt, InputError, Reason
 from policy.people import Scope, User
 from policy.procedures import PROCEDURES, REPORT_INCIDENT, SUBMIT_ESCALATION, UPDATE_INCIDENT
@@ -270,7 +270,6 @@ INSIDERS = [
     ("technical_support", None),
     ("account_manager", None),
     ("executive", None),
-    ("vendor_contact", None),
     ("system_administrator", None),
     ("technical_support", "acme"),
     ("technical_support", "initech"),
@@ -290,7 +289,7 @@ def test_another_clients_contact_is_assigned_nothing(role: str, client: str | No
 
 @pytest.mark.parametrize(("role", "client"), INSIDERS)
 def test_anybody_else_who_is_active_may_be_assigned(role: str, client: str | None) -> None:
-    """Only client contacts must belong to the client; the policy asks no more of an assignee."""
+    """Only client contacts must belong to the client, and vendors' users to the vendor."""
     assert check_assignee(user(role, client=client), SCOPE) is None
 
 
@@ -329,6 +328,49 @@ def test_nothing_leaks_to_another_clients_contact(
 def test_anybody_else_may_be_a_recipient(role: str, client: str | None, status: str) -> None:
     """The policy asks that a recipient exists, not that they are active."""
     assert check_recipient(user(role, status=status, client=client), SCOPE) is None
+
+
+FOREIGN = "belongs to a vendor that does not support the component's product"
+
+# The user's vendor; then whether they may be named where the component's product is supported by
+# globex, and where it is supported by nobody: staff and client contacts, then a vendor contact.
+MAY_BE_NAMED = {
+    None: ((True, True), (False, False)),
+    "globex": ((True, False), (True, False)),
+    "hooli": ((False, False), (False, False)),
+}
+
+NAMED_CASES = [
+    (role, vendor, supporter, may)
+    for vendor, (others, contacts) in MAY_BE_NAMED.items()
+    for role in Role
+    for supporter, may in zip(
+        ("globex", None), contacts if role == "vendor_contact" else others, strict=True
+    )
+]
+
+
+@pytest.mark.parametrize(("role", "vendor", "supporter", "may"), NAMED_CASES)
+def test_a_vendors_user_is_named_only_where_the_vendor_supports_the_product(
+    role: str, vendor: str | None, supporter: str | None, may: bool
+) -> None:
+    """As assignee and as recipient; whoever has a vendor is bound like a vendor contact."""
+    named, scope = user(role, client="acme", vendor=vendor), Scope("acme", supporter)
+    for check, reason, field in (
+        (check_assignee, Reason.ASSIGNEE_INVALID, "assigned_to_user_id"),
+        (check_recipient, Reason.RECIPIENT_INVALID, "recipient_id"),
+    ):
+        message = f"The user named as {field} {FOREIGN}."
+        assert check(named, scope) == (None if may else blaming(reason, field, message))
+    assert foreign_to(named, scope) == (None if may else FOREIGN)
+
+
+def test_of_two_faults_that_of_the_client_is_named() -> None:
+    """The client counts before the vendor, as for an actor."""
+    named = user("client_contact", client="initech", vendor="hooli")
+    assert foreign_to(named, SCOPE) == (
+        "is a client_contact who is not linked to the incident's client"
+    )
 
 
 @given(user=st.none() | users, scope=scopes, clients_may_report=st.booleans())
