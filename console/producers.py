@@ -12,6 +12,7 @@ from console.database import database
 from console.failures import Failure, wrong_usage
 from console.output import AsJson, examples, listing, notices, print_document, screen
 from console.producer_keys import Allowed, NewKey, Rights, add_key, remove_key, remove_source
+from console.registry import fault_of_registry
 from models.audit import AuditEntry, AuditError, write_audit
 from models.operator import who_acts
 from models.registry import KEPT_IN_FORCE, Registry, RegistryError, Source, load_registry
@@ -191,11 +192,16 @@ def _record(
 @app.command("list")
 def list_sources(as_json: AsJson = False) -> None:
     """List the sources, what each may do, and its key ids; never a secret."""
-    path = load_settings().producers_file
+    settings = load_settings()
+    path = settings.producers_file
     try:
         registry = load_registry(path) if path.exists() else Registry()
     except RegistryError as error:
         raise wrong_usage(f"{error}\n{KEPT_IN_FORCE}") from None
+    if path.exists() and (fault := fault_of_registry(settings)):
+        notices().print(
+            f"{fault}\n{KEPT_IN_FORCE}", style="red", markup=False, highlight=False, soft_wrap=True
+        )
     found = [_line(name, source) for name, source in sorted(registry.sources.items())]
     if as_json:
         print_document(found)

@@ -11,6 +11,7 @@ from rich.text import Text
 from console.accounts import Account, Reading, account_of, observer
 from console.failures import ExitCode, wrong_usage
 from console.output import AsJson, notices, print_document, screen, table, visible
+from console.registry import fault_of_registry
 from console.settle import settle_account
 from console.troubles import (
     Observed,
@@ -24,7 +25,7 @@ from console.troubles import (
 from migrations.runner import head_revision
 from models.audit_partitions import COUNTED, PartitionsAhead
 from models.figures import Figures
-from models.registry import KEPT_IN_FORCE, registry_fault
+from models.registry import KEPT_IN_FORCE
 from worker.engines import engine_name
 from worker.intake_status import IntakeStatus
 from worker.settings import load_settings
@@ -73,7 +74,7 @@ def status(
         seen = asking.look_around(reading)
     found = troubles(seen)
     is_troubled = any(trouble.is_grave for trouble in found)
-    registry = registry_fault(settings.producers_file)
+    registry = fault_of_registry(settings)
     if as_json:
         document = _document(reading, account, seen, engine_name(settings).lower())
         print_document(

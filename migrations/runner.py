@@ -36,6 +36,7 @@ _WORKER_MAY = {
         "communications",
         "halts",
         "retentions",
+        "registry_in_force",
     ),
     "SELECT, INSERT, UPDATE, DELETE": (
         "requests",

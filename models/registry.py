@@ -24,6 +24,7 @@ source is taken out by its name in ``withdrawn``, whatever stands of it below, a
 `models.whole_files` says what ``closed`` and ``[end]`` are for.
 """
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -46,7 +47,13 @@ from models.secret_files import SecretFileFault, read_secret_toml
 from policy.procedures import PROCEDURES
 
 KeyId = Annotated[str, Field(pattern=r"^[A-Za-z0-9._:-]{1,64}\z")]
+_KEY_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}\Z")
 _SHORTEST_SECRET = 16
+
+
+def may_be_key_id(text: str) -> bool:
+    """Whether a registry can have a key of this id."""
+    return _KEY_ID.match(text) is not None
 
 
 class RegistryError(Exception):

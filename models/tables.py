@@ -405,6 +405,16 @@ settlements = Table(
     _text("host"),
 )
 
+registry_in_force = Table(
+    "registry_in_force",
+    metadata,
+    Column("is_one", Boolean, primary_key=True, server_default=text("true")),
+    _text("key_id"),
+    Column("sources", JSONB, nullable=False),
+    _moment("recorded_at"),
+    CheckConstraint("is_one", name="is_one"),
+)
+
 audit_chains = Table(
     "audit_chains",
     metadata,

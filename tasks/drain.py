@@ -17,6 +17,7 @@ from tasks.pipeline import Pipeline
 from tasks.putting_off import Sieve
 from tasks.renewing import Renewing
 from tasks.surplus import Skimming
+from tasks.unknown_keys import seconds_to_wait, without_key
 from tasks.verdicts import Verdict
 
 ALONE_FROM_DELIVERY = 3
@@ -114,10 +115,10 @@ class Drain:
     def _has(self, delivery: Delivery) -> bool:
         return delivery.entry in self._in_hand
 
-    def _set_aside(self, surplus: Sequence[Delivery]) -> None:
-        if surplus:
-            self.intake.set_aside(surplus, seconds=0)
-            for delivery in surplus:
+    def _set_aside(self, deliveries: Sequence[Delivery], *, seconds: float = 0) -> None:
+        if deliveries:
+            self.intake.set_aside(deliveries, seconds=seconds)
+            for delivery in deliveries:
                 del self._in_hand[delivery.entry]
 
     def _run_batch(self, deliveries: Sequence[Delivery], renewing: Renewing) -> None:
@@ -128,12 +129,14 @@ class Drain:
         suspects = [each for each in deliveries if each.deliveries >= ALONE_FROM_DELIVERY]
         others = [each for each in deliveries if each.deliveries < ALONE_FROM_DELIVERY]
         if others or not suspects:
-            self._run_parts(self._process(others), renewing)
+            with renewing.while_deciding(self._in_hand):
+                batch = self._sieve.sift(others)
+                early = self._without_key(batch)
+            self._set_aside(early, seconds=seconds_to_wait(len(early), self.pipeline.means.rules))
+            self.pipeline.registry_is_read = True
+            self._run_parts(self.pipeline.process(list(filter(self._has, batch))), renewing)
         for suspect in suspects:
             self._run_parts(self._alone(suspect), renewing)
-
-    def _process(self, deliveries: Sequence[Delivery]) -> Iterator[list[Verdict]]:
-        yield from self.pipeline.process(self._sieve.sift(deliveries))
 
     def _run_parts(self, parts: Iterator[list[Verdict]], renewing: Renewing) -> None:
         """Acknowledge each part as soon as it is decided."""
@@ -145,6 +148,12 @@ class Drain:
             self._finish(verdicts)
             unproven = sum(verdict.claim.message.identity is None for verdict in verdicts)
             self._flooded |= unproven > bulk_share(self.batch_size)
+
+    def _without_key(self, batch: Sequence[Delivery]) -> list[Delivery]:
+        """What of a batch is to wait in the broker for its key."""
+        pipeline = self.pipeline
+        file = pipeline.look_at_registry()
+        return without_key(batch, file, pipeline.means.rules, clock=pipeline.now)
 
     def _finish(self, verdicts: Sequence[Verdict]) -> None:
         done = [(verdict.claim.message.delivery, verdict.outcome) for verdict in verdicts]

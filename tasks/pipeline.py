@@ -17,7 +17,8 @@ from sqlalchemy import Connection, Engine
 from models.audit import AuditKey, write_audit
 from models.clock import Clock, database_now
 from models.deliveries import Delivery
-from models.registry import RegistryFile
+from models.registry import Registry, RegistryFile
+from models.registry_record import record_registry
 from models.sql import new_ids
 from policy.halts import Halt, Reason
 from tasks.claim import claim, is_to_decide
@@ -53,12 +54,14 @@ class Means:
 
     Attributes:
         clock: PostgreSQL's; another one only where the time is to be another.
+        records_registry: the audit says which registry is put into force; so it does in a worker.
     """
 
     registry: RegistryFile
     rules: Rules
     audit_key: AuditKey
     clock: Clock = database_now
+    records_registry: bool = False
 
 
 def run(
@@ -82,7 +85,7 @@ def run(
         A verdict for each delivery, in order.
     """
     now = means.clock(connection)
-    gate = Gate(means.registry.current(), now)
+    gate = Gate(means.registry.in_force(), now)
     messages: list[Message] = [
         decode(delivery, gate) if refusal is None else refusing(delivery, refusal, gate)
         for delivery in deliveries
@@ -107,11 +110,34 @@ class Pipeline:
 
     Attributes:
         bugs_in_a_row: requests halted as ``internal_error`` since one went through.
+        registry_is_read: the next batch was made up by the registry in force; another one, which a
+            second look might find, would not fit it.
     """
 
     engine: Engine
     means: Means
     bugs_in_a_row: int = field(default=0, init=False)
+    registry_is_read: bool = field(default=False, init=False)
+    _recorded: Registry | None = field(default=None, init=False)
+
+    def look_at_registry(self) -> RegistryFile:
+        """Put the registry into force that its file has now; what has changed goes to the audit.
+
+        Raises:
+            Outage: the infrastructure is at fault; nothing can be decided.
+        """
+        file = self.means.registry
+        try:
+            registry = file.current()
+            if self.means.records_registry and registry is not self._recorded:
+                with self.engine.begin() as connection:
+                    gone = record_registry(connection, self.means.audit_key, registry)
+                if gone:
+                    file.doubt(gone)
+                self._recorded = registry
+        except Exception as error:
+            raise as_outage(error) from error
+        return file
 
     def process(self, deliveries: Sequence[Delivery]) -> Iterator[list[Verdict]]:
         """Run a batch; each committed part of it is yielded, to be published and acknowledged.
@@ -122,6 +148,12 @@ class Pipeline:
         """
         if not deliveries:
             return
+        if not self.registry_is_read:
+            self.look_at_registry()
+        self.registry_is_read = False
+        yield from self._process(deliveries)
+
+    def _process(self, deliveries: Sequence[Delivery]) -> Iterator[list[Verdict]]:
         try:
             verdicts = self._commit(deliveries)
         except Exception as error:
@@ -130,8 +162,8 @@ class Pipeline:
                 raise Outage(describe(error)) from error
             if len(deliveries) > 1:
                 middle = len(deliveries) // 2
-                yield from self.process(deliveries[:middle])
-                yield from self.process(deliveries[middle:])
+                yield from self._process(deliveries[:middle])
+                yield from self._process(deliveries[middle:])
                 return
             verdicts = self._halt(deliveries[0], error, fault)
         else:
@@ -218,12 +250,12 @@ class Pipeline:
 
     def _refused_as(self, delivery: Delivery) -> Reason:
         """How the policy calls it when this procedure's write fails."""
-        message = decode(delivery, Gate(self.means.registry.current(), self._now()))
+        message = decode(delivery, Gate(self.means.registry.in_force(), self.now()))
         if isinstance(message, Refused) or message.procedure is None:
             return Reason.INTERNAL_ERROR
         return message.procedure.refused
 
-    def _now(self) -> datetime:
+    def now(self) -> datetime:
         try:
             with self.engine.begin() as connection:
                 return self.means.clock(connection)

@@ -11,6 +11,7 @@ from models.waiting import BEGINNING, Part, any_unmarked, mark_alone, next_part,
 from tasks.faults import as_outage
 from tasks.intake import Intake
 from tasks.pipeline import Pipeline
+from tasks.unknown_keys import with_key
 
 _PUBLISHED_AT_ONCE = 500
 _LOOKED_AT_ONCE = 20_000
@@ -72,7 +73,8 @@ class Sweep:
                 alone_before=means.clock(connection) - means.rules.patience,
                 limit=self.batch_size,
             )
-        verdicts = [verdict for some in self.pipeline.process(ripe) for verdict in some]
+        known = with_key(ripe, self.pipeline.look_at_registry())
+        verdicts = [verdict for some in self.pipeline.process(known) for verdict in some]
         decided = any(verdict.is_new for verdict in verdicts)
         return decided and len(ripe) == self.batch_size
 

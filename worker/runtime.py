@@ -88,7 +88,8 @@ class Runtime:
         if self._kind is Kind.SCHEDULES:  # whose jobs may be long; each transaction is a step
             event.listen(engine, "commit", lambda _connection: self.signs.turned())
         registry = RegistryFile(settings.producers_file, _say_of_registry)
-        return Pipeline(engine, Means(registry, settings.rules, settings.current_audit_key()))
+        means = Means(registry, settings.rules, settings.current_audit_key(), records_registry=True)
+        return Pipeline(engine, means)
 
     @cached_property
     def intake(self) -> Intake:

@@ -244,8 +244,12 @@ class Settings(GatewaySettings):
         default=timedelta(seconds=60),
         description="seconds that a request waits for a report that should have come",
     )
+    key_patience: Annotated[timedelta, Field(ge=timedelta(0), le=timedelta(minutes=5))] = Field(
+        default=timedelta(seconds=10),
+        description="seconds that a message waits for its key, if the registry does not have it",
+    )
 
-    @field_validator("claim_idle", "patience", mode="before")
+    @field_validator("claim_idle", "patience", "key_patience", mode="before")
     @classmethod
     def _seconds(cls, value: object) -> object:
         if isinstance(value, str):
@@ -286,6 +290,7 @@ class Settings(GatewaySettings):
             clients_may_report=self.clients_may_report,
             ledger_retention=None if days is None else timedelta(days=days),
             patience=self.patience,
+            key_patience=self.key_patience,
         )
 
     @property

@@ -18,6 +18,15 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("entry", name=op.f("attempts_pkey")),
     )
     op.create_table(
+        "registry_in_force",
+        sa.Column("is_one", sa.Boolean(), server_default=sa.text("true"), nullable=False),
+        sa.Column("key_id", sa.Text(), nullable=False),
+        sa.Column("sources", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
+        sa.Column("recorded_at", sa.DateTime(timezone=True), nullable=False),
+        sa.CheckConstraint("is_one", name=op.f("registry_in_force_is_one_check")),
+        sa.PrimaryKeyConstraint("is_one", name=op.f("registry_in_force_pkey")),
+    )
+    op.create_table(
         "in_hand",
         sa.Column("runner", sa.Text(), nullable=False),
         sa.Column("marks", sa.LargeBinary(), nullable=False),
@@ -645,4 +654,5 @@ def downgrade() -> None:
     op.drop_table("settlements")
     op.drop_table("signs_of_life")
     op.drop_table("in_hand")
+    op.drop_table("registry_in_force")
     op.drop_table("attempts")

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,7 @@ class Installation:
             "ANDON_BROKER_URL": self.settings.broker_url.get_secret_value(),
             "ANDON_PRODUCERS_FILE": str(self.settings.producers_file),
             "ANDON_AUDIT_KEY": f"{AUDIT_KEY.key_id}:{AUDIT_KEY.secret.hex()}",
+            "ANDON_KEY_PATIENCE": "0",  # most tests are about something else
             "ANDON_LOCAL_SOURCE": SOURCE,
         }
 
@@ -95,6 +97,7 @@ def make_installation(urls: PostgresUrls, redis_url: str, directory: Path) -> In
         producers_file=producers,
         audit_key=SecretStr(f"{AUDIT_KEY.key_id}:{AUDIT_KEY.secret.hex()}"),
         local_source=SOURCE,
+        key_patience=timedelta(0),
     )
     superuser = create_engine(urls.superuser)
     with superuser.begin() as connection:
