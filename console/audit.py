@@ -1,10 +1,10 @@
 """`andon audit`: what was done, by whom and with what outcome, and whether that still stands."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -93,8 +93,14 @@ def list_records(
     else:
         for each in records:
             each["request"] = "/".join(filter(None, (each["source"], each["request_id"])))
+            each["actor"] = each["actor"] or _operator(each["context"])
         screen().print(listing("Audit records", {column: column for column in _COLUMNS}, records))
     tell_rest(len(records), more=more)
+
+
+def _operator(context: Mapping[str, Any]) -> str | None:
+    """The account and host that a command ran with; a request has an actor instead."""
+    return f"{context['account']}@{context['host']}" if "account" in context else None
 
 
 def _check_subject(subject: str) -> None:

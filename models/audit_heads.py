@@ -10,9 +10,20 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, text
 
-from models.audit import GENESIS, AuditError, AuditKeys, head_mac
+from models.audit import (
+    GENESIS,
+    AuditEntry,
+    AuditError,
+    AuditKey,
+    AuditKeys,
+    head_mac,
+    write_audit,
+)
 from models.audit_anchors import sign_anchors
+from models.clock import database_now
+from models.operator import who_acts
 from models.tables import AUDIT_CHAINS
+from policy.vocabulary import AuditAction
 
 _CHAINS = text("SELECT chain FROM audit_chains")
 # The ledger may be pruned; incidents are kept for ever.
@@ -101,7 +112,19 @@ def _sign_again(connection: Connection, keys: AuditKeys) -> frozenset[str]:
         )
     sign_heads(connection, keys, former)
     sign_anchors(connection, keys)
-    return frozenset(head.key_id for head in former)
+    former_keys = frozenset(head.key_id for head in former)
+    write_audit(connection, current, [_record(connection, current, former_keys)])
+    return former_keys
+
+
+def _record(connection: Connection, current: AuditKey, former: frozenset[str]) -> AuditEntry:
+    return AuditEntry(
+        at=database_now(connection),
+        action=AuditAction.UPDATE,
+        outcome="done",
+        subject="audit:heads",
+        context={"key": current.key_id, "former_keys": sorted(former), **who_acts()},
+    )
 
 
 def sign_heads(connection: Connection, keys: AuditKeys, heads: Sequence[Row[Any]]) -> None:

@@ -15,6 +15,7 @@ from models.audit import AuditEntry, AuditError, AuditKeys, write_audit
 from models.audit_anchors import write_anchor
 from models.audit_partitions import month_of, partition_names
 from models.audit_verify import Progress, verify_audit
+from models.operator import who_acts
 from policy.vocabulary import AuditAction
 
 _DEFAULT = "audit_records_default"
@@ -184,5 +185,5 @@ def _record(month: DroppedMonth, now: datetime) -> AuditEntry:
         action=AuditAction.DELETE,
         outcome="done",
         subject=f"audit:{month.name.removeprefix('audit_records_').replace('_', '-')}",
-        context={"records": month.records},
+        context={"records": month.records, **who_acts()},
     )

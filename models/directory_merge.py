@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from sqlalchemy import Connection, text
 
 from models.audit import AuditEntry, AuditKey, write_audit
+from models.operator import who_acts
 from models.sheet_rows import SheetFile
 from models.sheets import Sheet
 from policy.vocabulary import AuditAction
@@ -58,7 +59,7 @@ def merge_files(
                 unchanged=rows[file.name] - len(merged),
             )
         )
-    now = datetime.now(UTC)
+    now, who = datetime.now(UTC), who_acts()
     write_audit(
         connection,
         key,
@@ -68,7 +69,7 @@ def merge_files(
                 change.action,
                 "done",
                 subject=change.subject,
-                context={"fields": change.fields},
+                context={"fields": change.fields, **who},
             )
             for change in changes
         ),

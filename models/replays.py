@@ -11,6 +11,7 @@ from datetime import datetime
 from sqlalchemy import Connection, text
 
 from models.audit import AuditEntry
+from models.operator import who_acts
 from models.outcomes import Identity
 from models.tables import HaltState
 from policy.vocabulary import AuditAction
@@ -121,7 +122,7 @@ def discard_halts(connection: Connection, halt_ids: Collection[int], *, now: dat
 def operators_record(
     halted: KeptRequest, action: AuditAction, outcome: HaltState, *, now: datetime
 ) -> AuditEntry:
-    """The record of what somebody did about a halt, with ids only."""
+    """The record of what somebody did about a halt: ids only, and who it was."""
     source, request_id = halted.identity or (None, None)
     return AuditEntry(
         at=now,
@@ -131,5 +132,5 @@ def operators_record(
         source=source,
         request_id=request_id,
         subject=f"halt:{halted.halt_id}",
-        context={"entry": halted.entry},
+        context={"entry": halted.entry, **who_acts()},
     )

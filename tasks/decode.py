@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from models.canonical import body_hash
 from models.deliveries import Delivery
@@ -23,7 +23,7 @@ from models.errors import (
     nul_faults,
 )
 from models.events import UNMAPPED, Envelope, Event, read_event
-from models.inputs import Inputs, read_inputs
+from models.inputs import DirectoryId, Inputs, read_inputs
 from models.outcomes import Identity
 from models.registry import Registry, Source
 from models.signatures import verify
@@ -31,6 +31,7 @@ from policy.halts import Halt, InputError, Reason
 from policy.procedures import PROCEDURES, Procedure
 from tasks.requests import Message, Refused, Request
 
+_DIRECTORY_ID: TypeAdapter[str] = TypeAdapter(DirectoryId)
 _SKEW = timedelta(seconds=1)
 """How far a source's clock may be ahead, and still order what it signs."""
 _EARLIEST = datetime(2020, 1, 1, tzinfo=UTC)
@@ -141,7 +142,18 @@ def _refuse(
         procedure=procedure,
         received_at=_receipt(delivery, event.envelope.time, gate.now),
         event_time=event.envelope.time,
+        actor=_named_actor(event, procedure),
     )
+
+
+def _named_actor(event: Event, procedure: Procedure | None) -> str | None:
+    """Whom a request that is refused names as its actor, valid as its other inputs may not be."""
+    if procedure is None or not isinstance(event.data, dict):
+        return None
+    try:
+        return _DIRECTORY_ID.validate_python(event.data.get(procedure.actor))
+    except ValidationError:
+        return None
 
 
 def _authentic(delivery: Delivery, gate: Gate) -> Event | Refused:

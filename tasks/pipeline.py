@@ -256,6 +256,11 @@ class Pipeline:
         return message.procedure.refused
 
     def now(self) -> datetime:
+        """The time by the clock that counts, asked for outside of a batch.
+
+        Raises:
+            Outage: the infrastructure is at fault.
+        """
         try:
             with self.engine.begin() as connection:
                 return self.means.clock(connection)

@@ -9,7 +9,6 @@ from policy.halts import Halt, Reason
 from policy.vocabulary import AuditAction
 from tasks.claim import Standing
 from tasks.decisions import Done, Wait
-from tasks.requests import Message, Request
 from tasks.verdicts import Verdict
 
 _FOREIGN = (Reason.MALFORMED, Reason.UNAUTHENTICATED)
@@ -40,18 +39,11 @@ def audit_entry(verdict: Verdict, *, now: datetime) -> AuditEntry:
         source=message.identity.source if message.identity else None,
         request_id=message.identity.id if message.identity else None,
         entry=message.delivery.entry,
-        actor=_actor(message),
+        actor=message.actor,
         subject=subject,
         reason=reason,
         context=context,
     )
-
-
-def _actor(message: Message) -> str | None:
-    if not isinstance(message, Request):
-        return None
-    actor: str = getattr(message.inputs, message.procedure.actor)
-    return actor
 
 
 def _halt_context(verdict: Verdict, halt: Halt) -> dict[str, Any]:

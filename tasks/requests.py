@@ -40,6 +40,12 @@ class Request(NamedTuple, Generic[I_co]):
         """Who published it."""
         return self.identity.source
 
+    @property
+    def actor(self) -> str:
+        """The user on whose authority it runs."""
+        actor: str = getattr(self.inputs, self.procedure.actor)
+        return actor
+
     def refused(self, halt: Halt) -> "Refused":
         """The same, not to be run but halted."""
         return Refused(
@@ -50,6 +56,7 @@ class Request(NamedTuple, Generic[I_co]):
             procedure=self.procedure,
             received_at=self.received_at,
             event_time=self.event_time,
+            actor=self.actor,
         )
 
 
@@ -63,6 +70,7 @@ class Refused(NamedTuple):
         received_at: the receipt, given with the identity.
         event_time: the event's signed time, if it has one, whatever it says.
         claimed: whose it says it is, where it could not prove that.
+        actor: on whose authority it was to run, if it names a user as an id is written.
     """
 
     halt: Halt
@@ -73,6 +81,7 @@ class Refused(NamedTuple):
     received_at: datetime | None = None
     event_time: datetime | None = None
     claimed: Identity | None = None
+    actor: str | None = None
 
 
 Message = Request[Inputs] | Refused

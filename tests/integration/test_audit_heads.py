@@ -8,6 +8,7 @@ from sqlalchemy import create_engine, text
 from migrations.runner import Migrated, migrate
 from models.audit import AuditEntry, AuditError, AuditKey, AuditKeys, write_audit
 from models.audit_verify import verify_audit
+from models.operator import who_acts
 from policy.vocabulary import AuditAction
 from tasks.faults import Fault, Outage, fault_of
 from tests.support.audits import UNLOCK
@@ -98,7 +99,9 @@ def test_migrate_signs_the_heads_again_after_a_change_of_key(installation: Insta
         moment = connection.execute(text("SELECT now()")).scalar_one()
         write_audit(connection, NEW_KEY, [AuditEntry(moment, AuditAction.APPROVE, "done")])
     found = verify_audit(installation.superuser, AuditKeys(NEW_KEY, (AUDIT_KEY,)))
-    assert (found.records, found.misfits) == (2, ())
+    assert (found.records, found.misfits) == (3, ())
+    (signed,) = installation.rows("SELECT context FROM audit_records WHERE subject = 'audit:heads'")
+    assert signed.context == {"key": "audit-new", "former_keys": ["audit-test"], **who_acts()}
 
 
 def test_a_key_that_is_not_retired_but_gone_is_missed(installation: Installation) -> None:

@@ -12,6 +12,7 @@ from migrations.runner import migrate
 from models.audit import AuditEntry, AuditError, AuditKey, AuditKeys, write_audit
 from models.audit_prune import DroppedMonth, prune_audit
 from models.audit_verify import Misfit, verify_audit
+from models.operator import who_acts
 from policy.vocabulary import AuditAction
 from tests.support.audits import UNLOCK
 from tests.support.installation import AUDIT_KEY, Installation
@@ -74,11 +75,11 @@ def test_what_is_left_of_the_audit_verifies(installation: Installation, owner: E
 
 
 def test_dropping_a_month_is_recorded(installation: Installation, owner: Engine) -> None:
-    """In the audit itself: which one, and how many records it had."""
+    """In the audit itself: which one, how many records it had, and who did it."""
     prune(owner, months=4)
     assert installation.rows(
         "SELECT subject, context FROM audit_records WHERE action = 'delete'"
-    ) == [(f"audit:{later(0):%Y-%m}", {"records": 1})]
+    ) == [(f"audit:{later(0):%Y-%m}", {"records": 1, **who_acts()})]
 
 
 def test_months_go_one_after_the_other(installation: Installation, owner: Engine) -> None:

@@ -9,6 +9,7 @@ from sqlalchemy import Engine, create_engine, text
 
 from console.embedded import PostgresUrls
 from models.directory import Load, load_directory
+from models.operator import who_acts
 from models.sheet_files import find_files
 from tests.support.installation import AUDIT_KEY
 from tests.support.sheets import SOUND, row, write_all, write_sheet
@@ -109,10 +110,11 @@ def test_a_change_is_stored_and_recorded_by_its_fields_without_their_values(
                     "client_id",
                     "timezone",
                     "status",
-                ]
+                ],
+                **who_acts(),
             },
         ),
-        ("update", "user:u1", {"fields": ["last_name", "timezone"]}),
+        ("update", "user:u1", {"fields": ["last_name", "timezone"], **who_acts()}),
     ]
 
 

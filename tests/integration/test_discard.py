@@ -1,5 +1,6 @@
 """`andon halts discard`: what nobody will replay is settled, and that is recorded."""
 
+from models.operator import who_acts
 from tests.support.draining import drain
 from tests.support.installation import Installation
 from tests.support.requests import SOURCE, delivery, event, report
@@ -33,7 +34,7 @@ def halt(installation: Installation, count: int) -> None:
 def test_a_discard_settles_several_halts_and_is_recorded_as_reject(
     installation: Installation,
 ) -> None:
-    """One record a halt, with ids only; the others stay open, and the audit verifies."""
+    """One record a halt, with ids and who it was; the others stay open, and the audit verifies."""
     halt(installation, 3)
     done = halts(installation, "discard", "3", "1")
     assert (done.code, done.stdout) == (0, "Discarded: halt 1, halt 3.\n"), done.stderr
@@ -43,8 +44,8 @@ def test_a_discard_settles_several_halts_and_is_recorded_as_reject(
         (3, "discarded", True),
     ]
     assert installation.rows(REJECTED) == [
-        ("discarded", "report_incident", SOURCE, "r1", "halt:1", {"entry": "e/1"}),
-        ("discarded", "report_incident", SOURCE, "r3", "halt:3", {"entry": "e/3"}),
+        ("discarded", "report_incident", SOURCE, "r1", "halt:1", {"entry": "e/1", **who_acts()}),
+        ("discarded", "report_incident", SOURCE, "r3", "halt:3", {"entry": "e/3", **who_acts()}),
     ]
     verified = andon(
         "audit",
@@ -80,7 +81,7 @@ def test_a_message_that_is_no_request_can_be_discarded(installation: Installatio
     installation.process(delivery(b"\xff no event", entry="e/1"))
     assert halts(installation, "discard", "1").code == 0
     assert installation.rows(REJECTED) == [
-        ("discarded", None, None, None, "halt:1", {"entry": "e/1"})
+        ("discarded", None, None, None, "halt:1", {"entry": "e/1", **who_acts()})
     ]
 
 

@@ -6,6 +6,7 @@ import pytest
 import redis
 
 from models.events import MAX_EVENT_BYTES
+from models.operator import who_acts
 from models.streams import EVENT, KEY, SIGNATURE, StreamNames
 from tests.support.draining import drain, draining
 from tests.support.forgetting import forget
@@ -56,13 +57,23 @@ def test_a_replayed_request_is_decided_anew_once_its_cause_is_gone(
 def test_the_operators_part_is_in_the_audit_without_a_word_of_the_request(
     installation: Installation,
 ) -> None:
-    """An approve of the halt, with ids only."""
+    """An approve of the halt, with ids, and who it was."""
     installation.process(delivery(event("report_incident", INACTIVE, id="r1"), entry="e/1"))
     replay(installation, "1")
     assert installation.rows(
         "SELECT action, outcome, procedure, source, request_id, subject, context"
         " FROM audit_records WHERE action = 'approve'"
-    ) == [("approve", "replaying", "report_incident", SOURCE, "r1", "halt:1", {"entry": "e/1"})]
+    ) == [
+        (
+            "approve",
+            "replaying",
+            "report_incident",
+            SOURCE,
+            "r1",
+            "halt:1",
+            {"entry": "e/1", **who_acts()},
+        )
+    ]
 
 
 def test_with_wait_the_new_outcome_is_printed(installation: Installation) -> None:
