@@ -47,7 +47,7 @@ def _add(app: Celery, name: str, run_one: RunOne) -> None:
         """Run one signed event (event, key, signature); it says which procedure it asks for.
 
         Returns:
-            The outcome, as it is published; None if the request waits for a report.
+            The outcome, as it is published; None if the request waits for a report, or its key.
         """
         delivery = read_task(task.request.id, args, kwargs)
         try:

@@ -19,15 +19,22 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from models.audit_partitions import make_partitions
 from models.database import connect
 from models.deliveries import Delivery
+from models.events import MAX_EVENT_BYTES
 from models.outcomes import Outcome
 from models.registry import KEPT_IN_FORCE, RegistryFile
 from models.signs import tell_sign
+from models.streams import Lane
+from producers.engines import connect_publisher
+from producers.faults import PublishFailed
+from producers.publisher import Publisher
+from producers.signed import SignedEvent
 from tasks.drain import Drain
 from tasks.faults import Fault, Outage, OutOfMemory, as_outage, fault_of, frames_of, place_of
 from tasks.intake import Intake
 from tasks.pipeline import Means, Pipeline
 from tasks.prune import compact, prune
 from tasks.sweep import Sweep
+from tasks.unknown_keys import without_key
 from worker.brake import Brake
 from worker.engines import open_intake
 from worker.overrun import ending_on_overrun
@@ -43,6 +50,9 @@ TELL_EVERY = 5.0
 _DATABASE_FAULTS = (DBAPIError, PoolTimeout, psycopg.Error)
 KILLED_WITHIN = 15
 """Seconds in which a pool process that passes the hard limit is killed by its main process."""
+
+
+_LONGEST_SIGNATURE = 128
 
 
 def _say_of_registry(fault: str | None) -> None:
@@ -234,15 +244,46 @@ class Runtime:
         """Run a request that came as a plain Celery task, and publish its outcome.
 
         Returns:
-            The outcome; None if the request waits for a report.
+            The outcome; None if the request waits for a report, or for its key.
 
         Raises:
             Outage: nothing is decided, or nothing published; it may be run again.
         """
         try:
+            if self._waits_for_key(delivery):
+                return None
             (verdict,) = (v for part in self.pipeline.process([delivery]) for v in part)
             if verdict.outcome is not None:
                 self.intake.publish([(verdict.outcome.event(), verdict.outcome.halted)])
         except Exception as error:
             raise as_outage(error) from error
         return verdict.outcome
+
+    def _waits_for_key(self, delivery: Delivery) -> bool:
+        """Give a task whose key is not in the registry to the intake, which can let it wait.
+
+        Celery has no room for that: a task either is in a process, or comes again at once. What the
+        intake does not take is run now.
+        """
+        pipeline = self.pipeline
+        file = pipeline.look_at_registry()
+        if not without_key([delivery], file, pipeline.means.rules, clock=pipeline.now):
+            return False
+        if len(delivery.event) > MAX_EVENT_BYTES or len(delivery.signature) > _LONGEST_SIGNATURE:
+            return False
+        event = SignedEvent(None, delivery.event, delivery.key_id, delivery.signature)
+        try:
+            self._publisher.publish([event], lane=Lane.BULK)
+        except PublishFailed as fault:
+            logger.warning("task_does_not_wait_for_its_key", fault=type(fault).__name__)
+            return False
+        return True
+
+    @cached_property
+    def _publisher(self) -> Publisher:
+        settings = self._settings
+        return connect_publisher(
+            settings.broker_url.get_secret_value(),
+            names=settings.streams,
+            intake_limit=settings.intake_limit,
+        )

@@ -238,3 +238,26 @@ def test_no_message_of_the_queue_stops_the_worker(
         assert worker.output().count("ready") == 1
         assert worker.terminate() == 0
     assert len(installation.rows("SELECT FROM incidents")) == len(envelopes)
+
+
+def test_a_plain_task_waits_for_its_key_in_the_intake(
+    installation: Installation, broker: redis.Redis, tmp_path: Path
+) -> None:
+    """A key that this machine gets a moment later: the request is done, and nothing has halted."""
+    traffic = Traffic(broker)
+    environment = {**installation.environment(), "ANDON_KEY_PATIENCE": "120"}
+    registry = installation.settings.producers_file
+    later = registry.read_text().replace(KEY_ID, "later-1")
+    with running(environment, tmp_path) as worker, caller(installation) as door:
+        message = event("report_incident", report(), id="early")
+        signature = sign(message, SECRET)
+        door.call(
+            "andon.report_incident", message.decode(), "later-1", signature,
+            task_id=str(uuid.uuid4()),
+        )  # fmt: skip
+        wait_for(lambda: traffic.left() == 1, what="the request, in the intake")
+        registry.write_text(later)
+        traffic.wait_until_empty()
+        assert worker.terminate() == 0
+    assert [each["outcome"] for each in traffic.outcomes_by_id()["early"]] == ["done"]
+    assert installation.rows("SELECT FROM halts") == []
