@@ -25,7 +25,7 @@ source is taken out by its name in ``withdrawn``, whatever stands of it below, a
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -138,6 +138,10 @@ class Registry(BaseModel):
     def owner_of(self, key_id: str) -> tuple[str, bytes] | None:
         """The source that *key_id* belongs to, and its secret; None for an unknown key."""
         return self._by_key.get(key_id)
+
+    def unknown_keys(self, key_ids: Set[str]) -> Set[str]:
+        """Those of *key_ids* that belong to no source."""
+        return key_ids - self._by_key.keys()
 
     def lacking(self, known: Iterable[str]) -> list[str]:
         """Those of the sources *known* that are gone, and were not taken out on purpose."""

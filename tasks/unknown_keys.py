@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
 from models.deliveries import Delivery
-from models.registry import Registry, RegistryFile, may_be_key_id
+from models.registry import RegistryFile, may_be_key_id
 from tasks.rules import Rules
 
 LOOK_AGAIN = 1.0
@@ -33,12 +33,9 @@ def without_key(
     """
     if not rules.key_patience:
         return []
-    registry = file.in_force()
-    unknown = [
-        each
-        for each in deliveries
-        if registry.owner_of(each.key_id) is None and may_be_key_id(each.key_id)
-    ]
+    ids = filter(may_be_key_id, file.in_force().unknown_keys({each.key_id for each in deliveries}))
+    to_come = frozenset(ids)
+    unknown = [each for each in deliveries if each.key_id in to_come] if to_come else []
     if not unknown or file.fault is not None:
         return unknown
     now = clock()
@@ -55,7 +52,7 @@ def with_key(deliveries: Sequence[Delivery], file: RegistryFile) -> list[Deliver
     """Those of *deliveries* that can be decided for certain, also while the file is at fault."""
     if file.fault is None:
         return list(deliveries)
-    registry: Registry = file.in_force()
+    registry = file.in_force()
     return [each for each in deliveries if registry.owner_of(each.key_id) is not None]
 
 
