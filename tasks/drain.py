@@ -132,9 +132,12 @@ class Drain:
             with renewing.while_deciding(self._in_hand):
                 batch = self._sieve.sift(others)
                 early = self._without_key(batch)
-            self._set_aside(early, seconds=seconds_to_wait(len(early), self.pipeline.means.rules))
+            if early:
+                wait = seconds_to_wait(len(early), self.pipeline.means.rules)
+                self._set_aside(early, seconds=wait)
+                batch = list(filter(self._has, batch))
             self.pipeline.registry_is_read = True
-            self._run_parts(self.pipeline.process(list(filter(self._has, batch))), renewing)
+            self._run_parts(self.pipeline.process(batch), renewing)
         for suspect in suspects:
             self._run_parts(self._alone(suspect), renewing)
 
