@@ -15,6 +15,7 @@ from pathlib import Path
 
 from dotenv import dotenv_values
 from pydantic import SecretStr
+from sqlalchemy import create_engine, text
 
 from console.embedded import Embedded, Services
 from console.embedded.memory import write_private
@@ -103,6 +104,11 @@ def _variables(place: Path, services: Services) -> dict[str, str]:
     """What an installation settles itself; the audit key is made once and kept."""
     kept = dotenv_values(place / SETTINGS_FILE)
     audit_key = kept.get("ANDON_AUDIT_KEY")
+    if not audit_key and _has_audit(services.postgres.owner):
+        raise wrong_usage(
+            f"{place / SETTINGS_FILE} has lost ANDON_AUDIT_KEY, without which the audit neither"
+            " verifies nor goes on: bring the file back from a backup. Nothing was changed."
+        )
     return {
         "ANDON_DATABASE_URL": services.postgres.worker,
         "ANDON_OWNER_DATABASE_URL": services.postgres.owner,
@@ -112,6 +118,17 @@ def _variables(place: Path, services: Services) -> dict[str, str]:
         "ANDON_AUDIT_KEY": audit_key or f"audit-{secrets.token_hex(4)}:{secrets.token_hex(32)}",
         **gateway_variables(place, services.postgres.gateway, kept),
     }
+
+
+def _has_audit(owner_url: str) -> bool:
+    """Whether the database has been used, and so has records under a key."""
+    engine = create_engine(owner_url)
+    try:
+        with engine.connect() as connection:
+            found = connection.execute(text("SELECT to_regclass('audit_chains')")).scalar_one()
+    finally:
+        engine.dispose()
+    return found is not None
 
 
 def _write_settings(file: Path, variables: Mapping[str, str]) -> None:

@@ -57,7 +57,7 @@ _TARGETS = {
     "technical": {"support"},
     "management": {"manager", "account", "acme-manager"},
     "executive": {"boss"},
-    "vendor": {"netco-contact", "dataco-contact"},
+    "vendor": {"netco-contact"},  # whose product the incident is about
 }
 
 

@@ -84,7 +84,7 @@ def test_every_kind_of_change_is_told(machine: Machine) -> None:
     runtime = machine.starts()
     for text in (
         REGISTRY.replace('users = ["manager"]', 'users = ["manager", "boss"]'),
-        REGISTRY.replace(SECRET.hex(), "ab" * 32, 1),
+        REGISTRY.replace(SECRET.hex(), "12" * 32, 1),
         REGISTRY,
         'withdrawn = ["narrow"]\n' + REGISTRY,
         REGISTRY.replace("narrow-1", "narrow-9"),

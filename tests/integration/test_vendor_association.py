@@ -82,8 +82,8 @@ def test_an_escalation_names_no_target_of_another_vendor(
 
 def test_staff_of_a_vendor_are_bound_likewise(installation: Installation, incident: str) -> None:
     """Whoever has a vendor_id, whatever the role."""
-    installation.execute("UPDATE users SET vendor_id = 'dataco' WHERE user_id = 'support'")
+    installation.execute("UPDATE users SET vendor_id = 'dataco' WHERE user_id = 'account'")
     data = escalation(
-        incident_id=incident, escalated_to_user="support", escalation_level="technical"
+        incident_id=incident, escalated_to_user="account", escalation_level="management"
     )
     assert outcome(installation, "submit_escalation", data) == "target_user_invalid"
