@@ -7,15 +7,13 @@ from typing import Any
 from sqlalchemy import Connection
 
 from console.rehearsal import DryRun
-from models.chunks import chunks
 from policy.explanations import EXPLANATIONS
 from policy.halts import Reason
 from producers.client import Client
 from producers.imports.importing import sign
 from producers.imports.planning import Planner, Publication, faults_of
 from producers.imports.results import Results, RowOutcome, RowResult
-from producers.imports.rows import BrokenRow, Row
-from producers.publisher import CHUNK
+from producers.imports.rows import BrokenRow, Row, row_chunks
 from producers.signed import SignedEvent
 from tasks.rehearse import Rehearsal
 
@@ -31,7 +29,7 @@ def rehearse_rows(
     """Note in *results* what would become of each row; yields how many more are noted."""
 
     def to_publish() -> Iterator[tuple[Publication, SignedEvent]]:
-        for chunk in chunks(rows, CHUNK):
+        for chunk in row_chunks(rows):
             for planned in planner.plan(ledger, chunk):
                 signed = planned if isinstance(planned, RowResult) else sign(client, planned)
                 if isinstance(signed, RowResult):

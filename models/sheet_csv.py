@@ -2,10 +2,14 @@
 
 import csv
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from models.sheet_rows import Row, SheetFile, checked_row
 from models.sheets import Fault
+
+LONGEST_RECORD = 1024 * 1024
+"""Characters, over all of its lines."""
 
 
 def csv_rows(file: SheetFile) -> Iterator[Row | Fault]:
@@ -43,11 +47,35 @@ class CsvRecord(NamedTuple):
     fault: str | None
 
 
+@dataclass(slots=True)
+class _Lines:
+    """The lines of a file, no more of them for one record than can be kept."""
+
+    lines: Iterator[str]
+    of_record: int = 0
+    """Characters of the record that is read."""
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        line = next(self.lines)
+        self.of_record += len(line)
+        if self.of_record > max(LONGEST_RECORD, len(line)):
+            raise csv.Error(f"a record of more than {LONGEST_RECORD:,} characters")
+        return line
+
+
 def csv_records(lines: Iterable[str], *, delimiter: str = ",") -> Iterator[CsvRecord]:
-    """Every record with the line it begins on, whatever is wrong with those before it."""
-    reader = csv.reader(lines, strict=True, delimiter=delimiter)
+    """Every record with the line it begins on, whatever is wrong with those before it.
+
+    One that goes on over many lines, as an open quotation mark makes it, ends where it is too long.
+    """
+    bounded = _Lines(iter(lines))
+    reader = csv.reader(bounded, strict=True, delimiter=delimiter)
     while True:
         line = reader.line_num + 1
+        bounded.of_record = 0
         try:
             fields = next(reader)
         except StopIteration:

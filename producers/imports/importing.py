@@ -12,7 +12,6 @@ from itertools import islice
 
 from sqlalchemy import Connection
 
-from models.chunks import chunks
 from models.entries import names_at
 from models.halts import outcomes_of_halted
 from models.ledger import read_ledger
@@ -24,8 +23,7 @@ from producers.imports.mapping import Kind
 from producers.imports.planning import BROKEN_ROW, Planner, Publication, decided, halted
 from producers.imports.requests import Fault
 from producers.imports.results import Results, RowOutcome, RowResult
-from producers.imports.rows import BrokenRow, Row
-from producers.publisher import CHUNK
+from producers.imports.rows import BrokenRow, Row, row_chunks
 from producers.signed import NotPublishable, SignedEvent
 
 WINDOW = 10_000
@@ -83,7 +81,7 @@ class Importer:
             PublishFailed: the intake is full or out of reach for too long.
             DBAPIError: the ledger cannot be read.
         """
-        for chunk in chunks(rows, CHUNK):
+        for chunk in row_chunks(rows):
             yield self._take(chunk)
             while len(self._pending) > self.window:
                 yield self._settle()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from models.json_lines import NotJson, kind_of, numbered_lines, read_object
 from models.sheets import shown
-from producers.imports.rows import BrokenRow, Cell, Row, text_or_nothing
+from producers.imports.rows import MOST_COLUMNS, BrokenRow, Cell, Row, text_or_nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +28,8 @@ class JsonLinesFile:
 def _row(number: int, text: bytes) -> Row | BrokenRow:
     try:
         members = read_object(text)
+        if len(members) > MOST_COLUMNS:
+            raise NotJson(f"has {len(members):,} members; {MOST_COLUMNS:,} are read")
         return Row(number, {name: _cell(name, value) for name, value in members.items()})
     except NotJson as fault:
         return BrokenRow(number, str(fault))

@@ -18,7 +18,7 @@ from producers.imports.keys import attempt
 from producers.imports.mapping import Kind
 from producers.imports.requests import Fault, FaultyRow, RequestMaker, RowRequest
 from producers.imports.results import RowOutcome, RowResult
-from producers.imports.rows import BrokenRow, Row
+from producers.imports.rows import BrokenRow, Row, first_of
 
 BROKEN_ROW = "broken_row"
 
@@ -83,7 +83,7 @@ class Planner:
         self, request: RowRequest, known: Mapping[str, Attempts]
     ) -> Publication | RowResult:
         if request.name in self.twice:
-            rows = ", ".join(map(str, self.twice[request.name]))
+            rows = first_of(list(map(str, self.twice[request.name])))
             fault = Fault(None, f"has the key of another one: rows {rows}")
             return _refused(FaultyRow(request.row, request.kind.name, request.name, (fault,)))
         data = request.data_with(self._current(request.refers_to, known))
