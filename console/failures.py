@@ -13,6 +13,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
 
 from console.embedded import EmbeddedError
 from models.audit import AuditError
+from models.rabbitmq import QueueUnfit
 from models.registry import RegistryError
 from worker.broker_warnings import BrokerTooOld
 from worker.settings import SettingsError
@@ -97,7 +98,7 @@ def _explain(error: Exception) -> tuple[str, ExitCode]:
             return str(error), ExitCode.OUT_OF_REACH
         case OperationalError():
             return f"PostgreSQL: {first_line(error.orig)}", ExitCode.OUT_OF_REACH
-        case BrokerTooOld():
+        case BrokerTooOld() | QueueUnfit():
             return str(error), ExitCode.OUT_OF_REACH
         case RedisError():
             return (

@@ -6,9 +6,9 @@ from contextlib import contextmanager
 from console.failures import out_of_reach, wrong_usage
 from models.registry import Key, Registry
 from producers.client import Client
-from producers.engines import connect_publisher
 from producers.faults import PublishFailed
 from producers.publisher import Publisher
+from worker.engines import open_publisher
 from worker.settings import Settings
 
 
@@ -52,6 +52,7 @@ def local_client(
         intake_limit=settings.intake_limit,
         memory_percent=settings.intake_memory_percent,
         wait_when_full=wait_when_full,
+        broker_ca=settings.broker_ca,
     )
 
 
@@ -62,12 +63,7 @@ def publisher_of(settings: Settings) -> Iterator[Publisher]:
     Raises:
         Failure: the intake is full, or out of reach.
     """
-    publisher = connect_publisher(
-        settings.broker_url.get_secret_value(),
-        names=settings.streams,
-        intake_limit=settings.intake_limit,
-        memory_percent=settings.intake_memory_percent,
-    )
+    publisher = open_publisher(settings)
     try:
         yield publisher
     except PublishFailed as error:

@@ -71,7 +71,9 @@ def _lane_name(lane: Lane) -> str:
 
 
 def _lane(lane: Lane, description: str) -> Json:
-    return _channel(_NAMES.intake(lane), description, INPUTS)
+    channel = _channel(_NAMES.intake(lane), description, INPUTS)
+    exchange = {"name": _NAMES.intake_exchange, "type": "direct", "durable": True}
+    return channel | {"bindings": {"amqp": {"is": "routingKey", "exchange": exchange}}}
 
 
 def _channel(address: str, description: str, messages: Iterable[str]) -> Json:

@@ -1,7 +1,9 @@
 """Connections to PostgreSQL, with limits that keep a stopped process from holding up others."""
 
+import os
+
 import psycopg
-from sqlalchemy import Engine, create_engine, event
+from sqlalchemy import Engine, create_engine, event, make_url
 
 _SESSION = {
     "idle_in_transaction_session_timeout": "10s",
@@ -89,3 +91,17 @@ def _refuse_while_commits_hang(connection: psycopg.Connection, _record: object) 
     if found and found[0]:
         connection.close()
         raise CommitsHang
+
+
+def is_unverified(url: str) -> bool:
+    """Whether a connection to another machine would talk to whoever answers there.
+
+    A URL that says ``sslmode=disable`` means it.
+    """
+    parsed = make_url(url)
+    hosts = parsed.query.get("host") or parsed.host or os.environ.get("PGHOST", "")
+    host = hosts if isinstance(hosts, str) else hosts[0]
+    if not host or host.startswith(("/", "@")) or host in ("localhost", "127.0.0.1", "::1"):
+        return False
+    mode = parsed.query.get("sslmode") or os.environ.get("PGSSLMODE")
+    return mode not in ("verify-full", "disable")

@@ -9,13 +9,15 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from amqp import Channel, Connection
 from amqp.basic_message import Message
-from amqp.exceptions import AMQPError, NotFound
+from amqp.exceptions import AccessRefused, AMQPError, NotFound, PreconditionFailed
 
 from models.acceptance import UNTOLD, moment_told
+from models.broker_tls import rabbitmq_tls
 from models.streams import KEY, SIGNATURE, Lane, StreamNames
 
 ACCEPTED_AT = "accepted_at"
@@ -38,17 +40,19 @@ def is_rabbitmq(url: str) -> bool:
     return url.startswith(("amqp://", "amqps://"))
 
 
-def connect_rabbitmq(url: str, *, heartbeat: float = 0.0) -> Connection:
+def connect_rabbitmq(url: str, *, ca: Path | None = None, heartbeat: float = 0.0) -> Connection:
     """A connection that notices a dead broker instead of waiting for it.
 
     Args:
         url: ``amqp://USER:PASSWORD@HOST:PORT/VHOST`` or ``amqps://…``, read as kombu reads it: what
             is left out is guest, guest, this machine, the protocol's port and the virtual host /.
+        ca: a file of the authorities that sign the broker's certificate; the system's by default.
         heartbeat: seconds; after two of them without a sign of life from us the broker gives
             everything that we have in hand to others. 0 is never.
 
     Raises:
-        amqp.AMQPError, OSError: the broker does not answer, or does not let us in.
+        amqp.AMQPError, OSError: the broker does not answer, does not let us in, or cannot prove
+            with a certificate who it is.
     """
     at = urlsplit(url)
     tls = at.scheme == "amqps"
@@ -59,7 +63,7 @@ def connect_rabbitmq(url: str, *, heartbeat: float = 0.0) -> Connection:
         password=unquote(at.password or "guest"),
         login_method="PLAIN",
         virtual_host=unquote(at.path[1:]) or "/",
-        ssl=tls,
+        ssl=rabbitmq_tls(url, ca) or False,
         connect_timeout=5,
         read_timeout=_TIMEOUT,
         write_timeout=_TIMEOUT,
@@ -69,15 +73,25 @@ def connect_rabbitmq(url: str, *, heartbeat: float = 0.0) -> Connection:
     return connection
 
 
+class QueueUnfit(AMQPError):  # type: ignore[misc]  # amqp is not typed
+    """A queue, or the exchange, exists and is another than Andon needs; the message says which."""
+
+
 def connect_to_intake(
-    url: str, names: StreamNames, *, outcomes_kept: int, heartbeat: float = 0.0
+    url: str,
+    names: StreamNames,
+    *,
+    outcomes_kept: int,
+    ca: Path | None = None,
+    heartbeat: float = 0.0,
 ) -> Connection:
-    """A connection to a broker that has all queues.
+    """A connection to a broker that has all queues, as they have to be.
 
     Raises:
+        QueueUnfit: one of them is another than it has to be.
         amqp.AMQPError, OSError: as for :func:`connect_rabbitmq`, or a queue cannot be declared.
     """
-    connection = connect_rabbitmq(url, heartbeat=heartbeat)
+    connection = connect_rabbitmq(url, ca=ca, heartbeat=heartbeat)
     try:
         declare_queues(connection, names, outcomes_kept=outcomes_kept)
     except BaseException:
@@ -98,10 +112,48 @@ def intake_queues(names: StreamNames) -> tuple[str, ...]:
     return (names.dead_letters, *map(names.intake, Lane))
 
 
-def declare_queues(connection: Connection, names: StreamNames, *, outcomes_kept: int) -> None:
-    """Create the queues that are missing; those that exist stay as they were made.
+def connect_to_publish(
+    url: str, names: StreamNames, *, outcomes_kept: int, ca: Path | None = None
+) -> Connection:
+    """A connection to a broker that has the intake's exchange, for who need not have more rights.
 
-    The streams keep about *outcomes_kept* outcomes, in whole segments.
+    Where nobody was here before, everything is created, if that is allowed.
+
+    Raises:
+        Unroutable: there is no intake, and this user must not create it.
+        amqp.AMQPError, OSError: as for :func:`connect_to_intake`.
+    """
+    connection = connect_rabbitmq(url, ca=ca)
+    try:
+        if not _has_exchange(connection, names.intake_exchange):
+            declare_queues(connection, names, outcomes_kept=outcomes_kept)
+    except AccessRefused as error:
+        connection.collect()
+        raise Unroutable(f"no exchange {names.intake_exchange}: start a worker first") from error
+    except BaseException:
+        connection.collect()
+        raise
+    return connection
+
+
+def _has_exchange(connection: Connection, exchange: str) -> bool:
+    channel = open_channel(connection)
+    try:
+        channel.exchange_declare(exchange, "direct", passive=True)
+    except NotFound:  # which has closed the channel
+        return False
+    channel.close()
+    return True
+
+
+def declare_queues(connection: Connection, names: StreamNames, *, outcomes_kept: int) -> None:
+    """Create the exchange and the queues that are missing, and see that the others are as needed.
+
+    The streams keep about *outcomes_kept* outcomes, in whole segments; those that exist go on with
+    the number that they were made with.
+
+    Raises:
+        QueueUnfit: one of them exists and is another than it has to be.
     """
     log = {
         "x-queue-type": "stream",
@@ -131,17 +183,39 @@ def declare_queues(connection: Connection, names: StreamNames, *, outcomes_kept:
         _declare(connection, names.intake(each), lane)
     _declare(connection, names.set_aside, aside)
     for stream in (names.outcomes, names.halts):
-        _declare(connection, stream, log)
+        _declare(connection, stream, log, may_differ="x-max-length-bytes")
+    _declare_exchange(connection, names)
 
 
-def _declare(connection: Connection, queue: str, arguments: Mapping[str, object]) -> None:
+def _declare(
+    connection: Connection, queue: str, arguments: Mapping[str, object], *, may_differ: str = ""
+) -> None:
     channel = open_channel(connection)
     try:
-        channel.queue_declare(queue, passive=True)
-    except NotFound:  # which has closed the channel
-        channel = open_channel(connection)
         channel.queue_declare(queue, durable=True, auto_delete=False, arguments=dict(arguments))
+    except PreconditionFailed as error:  # which has closed the channel
+        if not may_differ or f"'{may_differ}'" not in str(error):
+            raise _unfit(f"queue {queue}", error) from error
+    else:
+        channel.close()
+
+
+def _declare_exchange(connection: Connection, names: StreamNames) -> None:
+    channel = open_channel(connection)
+    try:
+        channel.exchange_declare(names.intake_exchange, "direct", durable=True, auto_delete=False)
+    except PreconditionFailed as error:
+        raise _unfit(f"exchange {names.intake_exchange}", error) from error
+    for lane in map(names.intake, Lane):
+        channel.queue_bind(lane, names.intake_exchange, routing_key=lane)
     channel.close()
+
+
+def _unfit(what: str, error: PreconditionFailed) -> QueueUnfit:
+    return QueueUnfit(
+        f"RabbitMQ has a {what} that is not as Andon needs it ({error.reply_text}), and would lose"
+        " requests in it: empty it, delete it, and start a worker, which makes it anew."
+    )
 
 
 def undelivered(channel: Channel, queue: str) -> int:
@@ -241,10 +315,15 @@ class Blocked(AMQPError):  # type: ignore[misc]  # the same
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """A message, and the queue that it is for."""
+    """A message, and the queue that it is for.
+
+    Attributes:
+        exchange: which leads there by the queue's name; the default one needs further rights.
+    """
 
     queue: str
     message: Message
+    exchange: str = ""
 
 
 class Publishing:
@@ -277,7 +356,9 @@ class Publishing:
         for each in messages:
             self._published += 1
             self._unconfirmed[self._published] = None
-            self._channel.basic_publish(each.message, routing_key=each.queue, mandatory=True)
+            self._channel.basic_publish(
+                each.message, each.exchange, routing_key=each.queue, mandatory=True
+            )
         until = time.monotonic() + _TIMEOUT
         while self._unconfirmed:
             try:

@@ -39,6 +39,11 @@ class StreamNames:
         return f"{self.namespace}:intake:aside"
 
     @property
+    def intake_exchange(self) -> str:
+        """The exchange of RabbitMQ by which requests are published; it leads to the lanes alone."""
+        return f"{self.namespace}.intake"
+
+    @property
     def outcomes(self) -> str:
         """The stream of every outcome, in the field ``event``."""
         return f"{self.namespace}:outcomes"

@@ -84,7 +84,7 @@ class Client(Procedures[Receipt]):
     raises RuntimeError in a child; one that has none may there share a connection or wait for ever.
 
     Args:
-        broker_url: ``redis://…`` or ``amqp://…``.
+        broker_url: ``redis://…`` or ``amqp://…``; ``rediss://…`` or ``amqps://…`` with TLS.
         source: the source that the registry knows the key under.
         key_id: the key's id.
         secret: the key.
@@ -98,8 +98,11 @@ class Client(Procedures[Receipt]):
         spool: the file to keep events in that could not be published, on a local disk; several
             processes may use one.
         spool_limit: bytes that the file may grow to.
+        broker_ca: a file of the authorities (PEM) that sign the broker's certificate, where the
+            system does not know them.
 
     Raises:
+        ValueError: the URL says itself how the broker's certificate is checked: it always is.
         SpoolUnusable: the spool cannot be opened, is damaged, or is something else.
     """
 
@@ -118,6 +121,7 @@ class Client(Procedures[Receipt]):
         wait_when_full: float = 0.0,
         spool: Path | None = None,
         spool_limit: int = SPOOL_LIMIT,
+        broker_ca: Path | None = None,
     ) -> None:
         self.source = source
         self.requests = Requests(self)
@@ -129,10 +133,14 @@ class Client(Procedures[Receipt]):
             retry_for = RETRY_FOR if spool is None else 0.0
         self._patience = Patience(retry_for, wait_when_full)
         self._at_once = max(1, min(CHUNK, intake_limit))
-        self._spool = None if spool is None else Spool(spool, limit=spool_limit)
         self._publisher = connect_publisher(
-            broker_url, names=names, intake_limit=intake_limit, memory_percent=memory_percent
+            broker_url,
+            names=names,
+            intake_limit=intake_limit,
+            memory_percent=memory_percent,
+            ca=broker_ca,
         )
+        self._spool = None if spool is None else Spool(spool, limit=spool_limit)
 
     def prepare(
         self, procedure: str, data: object, *, id: str | None = None, time: datetime | None = None

@@ -51,7 +51,7 @@ class Publisher(ABC):
         for chunk in _chunks(events):
             with faults_told(entries):
                 self._refuse_when_full(len(chunk), entries)
-                entries += self._add(chunk, lane)
+                self._add(chunk, lane, entries)
         return entries
 
     def _refuse_when_full(self, wanted: int, entries: Sequence[str]) -> None:
@@ -89,8 +89,13 @@ class Publisher(ABC):
         """How many entries the intake holds."""
 
     @abstractmethod
-    def _add(self, chunk: Sequence[SignedEvent], lane: Lane) -> list[str]:
-        """Publish a chunk; its entries, once the engine has all of them safely."""
+    def _add(self, chunk: Sequence[SignedEvent], lane: Lane, entries: list[str]) -> None:
+        """Publish a chunk, and add to *entries* those that the engine has safely.
+
+        Raises:
+            Exception: what the engine's client raises. Of what was not added to *entries* none was
+                accepted, or nobody knows.
+        """
 
     @abstractmethod
     def position(self) -> str:

@@ -7,17 +7,19 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 
 from amqp import Connection
 from amqp.basic_message import Message
 from typing_extensions import override
 
+from models.broker_tls import rabbitmq_tls
 from models.rabbitmq import (
     BROKER_FAULTS,
     Outgoing,
     Publishing,
     connect_rabbitmq,
-    connect_to_intake,
+    connect_to_publish,
     entry_of,
     intake_message,
     intake_queues,
@@ -56,13 +58,21 @@ class RabbitPublisher(Publisher):
         broker_url: ``amqp://…``.
         names: the queues.
         intake_limit: entries in the intake above which nothing is published.
+        ca: a file of the authorities that sign the broker's certificate; the system's by default.
     """
 
     def __init__(
-        self, broker_url: str, *, names: StreamNames, intake_limit: int = INTAKE_LIMIT
+        self,
+        broker_url: str,
+        *,
+        names: StreamNames,
+        intake_limit: int = INTAKE_LIMIT,
+        ca: Path | None = None,
     ) -> None:
         super().__init__(intake_limit=intake_limit)
+        rabbitmq_tls(broker_url, ca)  # to hear of a fault now
         self._url = broker_url
+        self._ca = ca
         self._names = names
         self._link: _Link | None = None
         self._turn = threading.RLock()
@@ -73,8 +83,8 @@ class RabbitPublisher(Publisher):
         with self._turn:
             try:
                 if self._link is None:
-                    connection = connect_to_intake(
-                        self._url, self._names, outcomes_kept=_OUTCOMES_KEPT
+                    connection = connect_to_publish(
+                        self._url, self._names, outcomes_kept=_OUTCOMES_KEPT, ca=self._ca
                     )
                     self._link = _Link(connection, Publishing(connection))
                 yield self._link
@@ -104,7 +114,7 @@ class RabbitPublisher(Publisher):
             channel.close()
             return held
 
-    def _add(self, chunk: Sequence[SignedEvent], lane: Lane) -> list[str]:
+    def _add(self, chunk: Sequence[SignedEvent], lane: Lane, entries: list[str]) -> None:
         now = datetime.now(UTC)
         ids = [fresh_id(now) for _ in chunk]
         queue = self._names.intake(lane)
@@ -115,10 +125,11 @@ class RabbitPublisher(Publisher):
                     intake_message(
                         each.event, each.key_id, each.signature, message_id=id_, now=now
                     ),
+                    self._names.intake_exchange,
                 )
                 for each, id_ in zip(chunk, ids, strict=True)
             )
-        return [
+        entries += [
             entry_of(
                 self._names,
                 event=each.event,
@@ -149,7 +160,7 @@ class RabbitPublisher(Publisher):
     @override
     def reader(self, since: str) -> "RabbitOutcomeReader":
         """A reader of all outcomes from the position *since* on."""
-        return RabbitOutcomeReader(self._url, self._names.outcomes, int(since))
+        return RabbitOutcomeReader(self._url, self._names.outcomes, int(since), self._ca)
 
     @override
     def close(self) -> None:
@@ -170,6 +181,7 @@ class RabbitOutcomeReader:
     url: str
     stream: str
     position: int
+    ca: Path | None = None
     _connection: Connection | None = field(default=None, init=False)
     _arrived: deque[Message] = field(default_factory=deque, init=False)
 
@@ -200,7 +212,7 @@ class RabbitOutcomeReader:
             wait = _READ_WITHIN
 
     def _consume(self) -> None:
-        self._connection = connect_rabbitmq(self.url)
+        self._connection = connect_rabbitmq(self.url, ca=self.ca)
         channel = open_channel(self._connection)
         channel.basic_qos(0, READ_AT_ONCE, False)
         channel.basic_consume(

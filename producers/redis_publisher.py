@@ -3,6 +3,7 @@
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import redis
@@ -11,6 +12,7 @@ from redis.exceptions import NoPermissionError
 from redis.retry import Retry
 from typing_extensions import override
 
+from models.broker_tls import redis_tls
 from models.streams import EVENT, KEY, SIGNATURE, Lane, StreamNames
 from producers.faults import faults_told
 from producers.outcomes import READ_AT_ONCE, PublishedOutcome
@@ -32,6 +34,7 @@ class RedisPublisher(Publisher):
         names: the streams.
         intake_limit: entries in the intake above which nothing is published.
         memory_percent: the same for the part of its ``maxmemory`` that Redis has used.
+        ca: a file of the authorities that sign the broker's certificate, beside the system's.
     """
 
     def __init__(
@@ -41,14 +44,15 @@ class RedisPublisher(Publisher):
         names: StreamNames,
         intake_limit: int = INTAKE_LIMIT,
         memory_percent: int = MEMORY_PERCENT,
+        ca: Path | None = None,
     ) -> None:
         super().__init__(intake_limit=intake_limit, memory_percent=memory_percent)
         self._used = 0.0
         self._ask_memory_at = 0.0
         self._names = names
         # Publishing again is the caller's to decide; reading on survives a restart of Redis.
-        self._redis = _connect(broker_url, Retry(NoBackoff(), 0))
-        self._reading = _connect(broker_url, Retry(ExponentialBackoff(cap=1, base=0.05), 8))
+        self._redis = _connect(broker_url, ca, Retry(NoBackoff(), 0))
+        self._reading = _connect(broker_url, ca, Retry(ExponentialBackoff(cap=1, base=0.05), 8))
 
     def _held(self) -> int:
         return sum(self._redis.xlen(self._names.intake(lane)) for lane in Lane)
@@ -68,7 +72,7 @@ class RedisPublisher(Publisher):
                 self._ask_memory_at = now + _MEMORY_EVERY
         return self._used
 
-    def _add(self, chunk: Sequence[SignedEvent], lane: Lane) -> list[str]:
+    def _add(self, chunk: Sequence[SignedEvent], lane: Lane, entries: list[str]) -> None:
         stream = self._names.intake(lane)
         with self._redis.pipeline(transaction=True) as multi:
             for event in chunk:
@@ -76,8 +80,12 @@ class RedisPublisher(Publisher):
                     "XADD", stream, "*",
                     EVENT, event.event, KEY, event.key_id, SIGNATURE, event.signature,
                 )  # fmt: skip
-            numbers = multi.execute()
-        return [f"{stream}/{number.decode()}" for number in numbers]
+            # Each command of a MULTI is carried out, whatever becomes of the others.
+            replies = multi.execute(raise_on_error=False)
+        for reply in replies:
+            if isinstance(reply, Exception):
+                raise reply
+            entries.append(f"{stream}/{reply.decode()}")
 
     def position(self) -> str:
         """The number of the newest outcome."""
@@ -98,9 +106,14 @@ class RedisPublisher(Publisher):
         self._reading.close()
 
 
-def _connect(url: str, retry: Retry) -> redis.Redis:
+def _connect(url: str, ca: Path | None, retry: Retry) -> redis.Redis:
     return redis.Redis.from_url(
-        url, socket_timeout=10, socket_connect_timeout=5, socket_keepalive=True, retry=retry
+        url,
+        socket_timeout=10,
+        socket_connect_timeout=5,
+        socket_keepalive=True,
+        retry=retry,
+        **redis_tls(url, ca),
     )
 
 

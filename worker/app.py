@@ -8,12 +8,13 @@ from typing import Any
 import structlog
 from celery import Celery, signals
 
+from models.broker_tls import rabbitmq_tls, redis_tls
 from models.rabbitmq import is_rabbitmq
 from tasks.plain import add_plain_tasks
 from worker import redis_transport
 from worker.consumer import consumer_of
 from worker.intake_step import DRAIN, intake_step
-from worker.log import configure_logging
+from worker.log import configure_logging, warn_of_database
 from worker.runtime import Runtime
 from worker.settings import Settings
 from worker.signs_of_life import Kind, SignsOfLife
@@ -51,6 +52,7 @@ def make_app(settings: Settings) -> Celery:
 
     def on_setup_logging(**_: Any) -> None:
         configure_logging(settings)
+        warn_of_database(settings.database_url.get_secret_value())
         if os.geteuid() == 0:
             logger.warning("worker_runs_as_root", advice="use an account of its own in production")
 
@@ -94,11 +96,17 @@ def _configuration(settings: Settings) -> dict[str, Any]:
         "broker_connection_max_retries": None,
         "broker_channel_error_retry": True,  # so is a broker that refuses: worker.consumer
         "broker_transport_options": _transport_options(settings),
+        "broker_use_ssl": _tls(settings) or False,
         # Nobody stops or inspects a worker by way of the broker.
         "worker_enable_remote_control": False,
         "worker_send_task_events": False,
         "worker_hijack_root_logger": False,
     }
+
+
+def _tls(settings: Settings) -> dict[str, Any]:
+    url = settings.broker_url.get_secret_value()
+    return (rabbitmq_tls if is_rabbitmq(url) else redis_tls)(url, settings.broker_ca)
 
 
 def _transport_options(settings: Settings) -> dict[str, Any]:

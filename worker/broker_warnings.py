@@ -9,8 +9,13 @@ from typing import Any
 
 import redis
 
+from models.streams import Lane, StreamNames
+
 OLDEST = 7
 """The major version of Redis from which streams count what is added; Valkey 7.2 says 7 as well."""
+
+_AHEAD_SECONDS = 86_400
+"""A clock that is put back by less is no sign of tampering."""
 
 
 class BrokerTooOld(redis.ConnectionError):
@@ -30,8 +35,8 @@ class BrokerWarning:
     text: str
 
 
-def read_warnings(client: redis.Redis) -> list[BrokerWarning]:
-    """Ask a Redis what it is, and say what of that may cost requests.
+def read_warnings(client: redis.Redis, names: StreamNames) -> list[BrokerWarning]:
+    """Ask a Redis what it is and where its lanes stand, and say what of that may cost requests.
 
     Raises:
         BrokerTooOld: its version cannot serve.
@@ -40,7 +45,7 @@ def read_warnings(client: redis.Redis) -> list[BrokerWarning]:
     info: Mapping[str, Any] = client.info()
     if (fault := version_fault(info)) is not None:
         raise BrokerTooOld(fault)
-    return warnings_of(info)
+    return warnings_of(info) + _lanes_ahead(client, names)
 
 
 def version_fault(info: Mapping[str, Any]) -> str | None:
@@ -97,4 +102,28 @@ def warnings_of(info: Mapping[str, Any]) -> list[BrokerWarning]:
         found.append(
             BrokerWarning("replica", "Redis is a replica, which takes no writes: name its primary.")
         )
+    return found
+
+
+def _lanes_ahead(client: redis.Redis, names: StreamNames) -> list[BrokerWarning]:
+    """Lanes whose newest number is far in the future: a producer chose it.
+
+    The numbers that Redis gives out come after it, and after the largest one there is none.
+    """
+    seconds, _ = client.time()
+    found = []
+    for lane in Lane:
+        stream = names.intake(lane)
+        if not client.exists(stream):
+            continue
+        newest = client.xinfo_stream(stream)["last-generated-id"].decode()
+        if int(newest.partition("-")[0]) > (seconds + _AHEAD_SECONDS) * 1000:
+            found.append(
+                BrokerWarning(
+                    "lane_ahead",
+                    f"Somebody has added an entry to {stream} under a number of the future,"
+                    f" {newest}, and Redis may have none left to give out: docs/rights.md says how"
+                    " to put it right.",
+                )
+            )
     return found

@@ -6,6 +6,8 @@ from kombu.asynchronous.hub import Hub
 from kombu.asynchronous.timer import Timer
 
 from models.rabbitmq import is_rabbitmq
+from producers.engines import connect_publisher
+from producers.publisher import Publisher
 from tasks.intake import Intake
 from worker.doorbell import Doorbell
 from worker.intake_status import Gauge
@@ -15,7 +17,7 @@ from worker.rabbitmq_status import RabbitGauge
 from worker.redis_doorbell import RedisDoorbell
 from worker.redis_intake import RedisIntake, connect_redis
 from worker.redis_status import RedisGauge
-from worker.settings import Settings
+from worker.settings import GatewaySettings, Settings
 
 
 def engine_name(settings: Settings) -> str:
@@ -38,9 +40,14 @@ def open_intake(settings: Settings, calls: Callable[[], int] = lambda: 0) -> Int
             settings.claim_idle,
             settings.outcomes_kept,
             prefetch=settings.batch_size,
+            ca=settings.broker_ca,
         )
     return RedisIntake(
-        connect_redis(url), settings.streams, settings.claim_idle, settings.outcomes_kept, calls
+        connect_redis(url, settings.broker_ca),
+        settings.streams,
+        settings.claim_idle,
+        settings.outcomes_kept,
+        calls,
     )
 
 
@@ -68,6 +75,7 @@ def open_doorbell(
         settings.streams,
         hub,
         claim_idle=settings.claim_idle,
+        ca=settings.broker_ca,
         ring=ring,
         lost=lost,
     )
@@ -77,5 +85,16 @@ def open_gauge(settings: Settings) -> Gauge:
     """A look into the intake from outside; it connects when it is first used."""
     url = settings.broker_url.get_secret_value()
     if is_rabbitmq(url):
-        return RabbitGauge(url, settings.streams)
-    return RedisGauge(connect_redis(url), settings.streams)
+        return RabbitGauge(url, settings.streams, settings.broker_ca)
+    return RedisGauge(connect_redis(url, settings.broker_ca), settings.streams)
+
+
+def open_publisher(settings: GatewaySettings) -> Publisher:
+    """The way to publish; it connects when it is first used."""
+    return connect_publisher(
+        settings.broker_url.get_secret_value(),
+        names=settings.streams,
+        intake_limit=settings.intake_limit,
+        memory_percent=settings.intake_memory_percent,
+        ca=settings.broker_ca,
+    )

@@ -8,7 +8,6 @@ import structlog
 
 from models.database import connect
 from models.registry import KEPT_IN_FORCE, RegistryFile
-from producers.engines import connect_publisher
 from producers.gateway.app import make_app
 from producers.gateway.configuration import GatewayFile, GatewayFileError, load_gateway_file
 from producers.gateway.gateway import Gateway, NoKey, load_mappings, sign_spooled, signing_key
@@ -16,7 +15,8 @@ from producers.gateway.publishing import Outlet
 from producers.gateway.receipts import CONNECTIONS, Receipts
 from producers.gateway.server import Certificate, listen, serve
 from producers.spool import Spool
-from worker.log import configure_logging
+from worker.engines import open_publisher
+from worker.log import configure_logging, warn_of_database
 from worker.settings import GatewaySettings, SettingsError
 from worker.signs_of_life import Kind, SignsOfLife
 
@@ -116,12 +116,7 @@ def _outlet(settings: GatewaySettings, file: GatewayFile, registry: RegistryFile
             f" {', '.join(spooling)} must not lose alerts while the intake is away (or says"
             " spool = false)"
         )
-    publisher = connect_publisher(
-        settings.broker_url.get_secret_value(),
-        names=settings.streams,
-        intake_limit=settings.intake_limit,
-        memory_percent=settings.intake_memory_percent,
-    )
+    publisher = open_publisher(settings)
     path = settings.gateway_spool
     spool = Spool(path) if spooling and path is not None else None
     return Outlet(publisher, spool, partial(sign_spooled, registry, file))
@@ -130,6 +125,7 @@ def _outlet(settings: GatewaySettings, file: GatewayFile, registry: RegistryFile
 def _receipts(settings: GatewaySettings) -> Receipts | None:
     if settings.gateway_database_url is None:
         return None
+    warn_of_database(settings.gateway_database_url.get_secret_value())
     engine = connect(
         settings.gateway_database_url.get_secret_value(),
         statement_timeout_ms=_STATEMENT_TIMEOUT_MS,

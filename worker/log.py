@@ -6,6 +6,7 @@ import sys
 import structlog
 from typing_extensions import override
 
+from models.database import is_unverified
 from worker.settings import GatewaySettings
 
 _OURS = ("console", "migrations", "models", "policy", "producers", "tasks", "worker")
@@ -18,6 +19,14 @@ _QUOTING = ("celery.worker.consumer.consumer", "celery.worker.strategy")
 _CONNECTING = ("celery.worker.consumer.consumer", "celery.worker.consumer.connection")
 """Loggers that say each time that the broker is away, and that it is there again."""
 _LONGEST_NAME = 64
+
+
+def warn_of_database(url: str) -> None:
+    """Say that PostgreSQL, on another machine, need not prove who it is."""
+    if is_unverified(url):
+        structlog.get_logger(__name__).warning(
+            "database_not_verified", advice="add ?sslmode=verify-full to its URL: docs/rights.md"
+        )
 
 
 def configure_logging(settings: GatewaySettings) -> None:

@@ -54,6 +54,7 @@ class RabbitDoorbell:
             settings.broker_url.get_secret_value(),
             settings.streams,
             outcomes_kept=settings.outcomes_kept,
+            ca=settings.broker_ca,
         )
         self._channel = open_channel(self._connection)
         self._question = self._timer.call_repeatedly(ASK_EVERY, self._ask)

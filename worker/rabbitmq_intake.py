@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import NamedTuple
 
 from amqp import Channel, Connection
@@ -79,6 +80,7 @@ class RabbitIntake:
             least, loses what it has in hand to others.
         outcomes_kept: about how many entries the streams of outcomes and halts keep.
         prefetch: how many messages of each queue the broker gives out ahead: a batch.
+        ca: a file of the authorities that sign the broker's certificate; the system's by default.
     """
 
     url: str
@@ -86,6 +88,7 @@ class RabbitIntake:
     claim_idle: timedelta
     outcomes_kept: int
     prefetch: int = 300
+    ca: Path | None = None
     consumer: str = field(
         default_factory=lambda: f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
     )
@@ -160,6 +163,7 @@ class RabbitIntake:
                 self.url,
                 self.names,
                 outcomes_kept=self.outcomes_kept,
+                ca=self.ca,
                 heartbeat=self._heartbeat,
             )
             try:

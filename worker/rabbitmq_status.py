@@ -5,6 +5,7 @@ accepted nor how many are in hand, so no sum can be drawn up here.
 """
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from amqp import Connection
 
@@ -20,12 +21,13 @@ class RabbitGauge:
 
     url: str
     names: StreamNames
+    ca: Path | None = None
     _connection: Connection | None = field(default=None, init=False)
 
     def read_intake(self) -> IntakeStatus:
         """The depth of each lane; dead letters count as urgent, and what is set aside as bulk."""
         if self._connection is None:
-            self._connection = connect_rabbitmq(self.url)
+            self._connection = connect_rabbitmq(self.url, ca=self.ca)
         channel = open_channel(self._connection)
         depths = {queue: undelivered(channel, queue) for queue in intake_queues(self.names)}
         outcomes, halts = (

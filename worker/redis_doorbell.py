@@ -7,6 +7,7 @@ its own whose socket the event loop watches. The reply is thrown away; only its 
 import time
 from collections.abc import Callable
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import redis
@@ -33,6 +34,7 @@ class RedisDoorbell:
         names: its streams.
         hub: the event loop of the main process.
         claim_idle: after this time without a sign of life an entry is taken over.
+        ca: a file of the authorities that sign its certificate, beside the system's.
         ring: called when entries wait.
         lost: called when the connection is lost; the doorbell is closed then.
     """
@@ -44,10 +46,11 @@ class RedisDoorbell:
         hub: Hub,
         *,
         claim_idle: timedelta,
+        ca: Path | None,
         ring: Callable[[], None],
         lost: Callable[[Exception], None],
     ) -> None:
-        self._client = connect_redis(url)
+        self._client = connect_redis(url, ca)
         self._names = names
         self._hub = hub
         self._claim_idle = claim_idle
@@ -104,7 +107,7 @@ class RedisDoorbell:
     def _tell_settings(self) -> None:
         """Log what of the settings of Redis may cost requests."""
         try:
-            for warning in read_warnings(self._client):
+            for warning in read_warnings(self._client, self._names):
                 logger.warning(f"redis_{warning.code}", advice=warning.text)
         except BrokerTooOld as error:
             logger.error("redis_too_old", advice=str(error))
@@ -133,6 +136,8 @@ class RedisDoorbell:
         if connection is None:
             return
         try:
+            if not connection.can_read():  # what TLS itself has sent
+                return
             reply = connection.read_response()
             self._listening_since = None
             if reply:

@@ -14,12 +14,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import chain
+from pathlib import Path
 from typing import Any
 
 import redis
 from redis.commands.core import Script
 
 from models.acceptance import moment_told
+from models.broker_tls import redis_tls
 from models.chunks import chunks
 from models.deliveries import Delivery
 from models.entries import entry_name, place_of
@@ -89,14 +91,20 @@ _MAKE_GROUP = """
 """Creates the consumer group where it is missing, also where Redis has no memory left."""
 
 
-def connect_redis(url: str) -> redis.Redis:
-    """A client that notices a dead connection instead of waiting for it."""
+def connect_redis(url: str, ca: Path | None = None) -> redis.Redis:
+    """A client that notices a dead connection instead of waiting for it.
+
+    Args:
+        url: ``redis://…`` or ``rediss://…``.
+        ca: a file of the authorities that sign the server's certificate, beside the system's.
+    """
     return redis.Redis.from_url(
         url,
         socket_timeout=10,
         socket_connect_timeout=5,
         socket_keepalive=True,
         health_check_interval=25,
+        **redis_tls(url, ca),
     )
 
 

@@ -65,7 +65,7 @@ class RedisGauge:
 
     def read_warnings(self) -> list[BrokerWarning]:
         """What of the settings of Redis may cost requests."""
-        return read_warnings(self.client)
+        return read_warnings(self.client, self.names)
 
     def read_broker(self) -> BrokerStatus:
         """How Redis is at this moment."""
@@ -83,7 +83,7 @@ def read_intake(client: redis.Redis, names: StreamNames) -> IntakeStatus:
         redis.RedisError: Redis is out of reach.
     """
     keys = (*map(names.intake, Lane), names.outcomes, names.halts)
-    reply: Any = client.eval(_LOOK, len(keys), *keys, names.group)
+    reply: Any = client.eval_ro(_LOOK, len(keys), *keys, names.group)
     lanes, outcomes, halts = reply
     return IntakeStatus(
         lanes={

@@ -21,6 +21,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
 from models.audit import AuditKey, AuditKeys
+from models.broker_tls import tls_faults
 from models.errors import wording
 from models.streams import StreamNames
 from tasks.rules import Rules
@@ -100,6 +101,10 @@ class GatewaySettings(HealthSettings):
     """What the gateway needs: neither the worker's rights in the database nor the audit's keys."""
 
     broker_url: SecretStr = Field(description="redis://… or amqp://…: the intake, and Celery's own")
+    broker_ca: Path | None = Field(
+        default=None,
+        description="a file of the authorities (PEM) that sign the broker's certificate",
+    )
     producers_file: Path = Field(description="the producer registry (TOML)")
     namespace: str = Field(
         default="andon",
@@ -138,6 +143,7 @@ class GatewaySettings(HealthSettings):
     )
 
     @field_validator(
+        "broker_ca",
         "gateway_file",
         "gateway_spool",
         "gateway_certificate",
@@ -155,6 +161,13 @@ class GatewaySettings(HealthSettings):
             raise ValueError("must name a file")
         return value
 
+    @field_validator("broker_ca")
+    @classmethod
+    def _can_be_read(cls, value: Path | None) -> Path | None:
+        if value is not None and not (value.is_file() and os.access(value, os.R_OK)):
+            raise ValueError("names no file that can be read")
+        return value
+
     @field_validator("broker_url")
     @classmethod
     def _known_broker(cls, value: SecretStr) -> SecretStr:
@@ -163,6 +176,8 @@ class GatewaySettings(HealthSettings):
             raise ValueError("must begin with redis://, rediss://, amqp:// or amqps://")
         if not _is_readable(url):
             raise ValueError(f"is not a URL that can be read: {_ENCODE}")
+        if (fault := tls_faults(url)) is not None:
+            raise ValueError(fault)
         return value
 
     @field_validator(
@@ -403,6 +418,7 @@ _OF_COMPOSE = frozenset(
         "ANDON_WORKER_PASSWORD",
         "ANDON_GATEWAY_PASSWORD",
         "ANDON_CONFIG_DIRECTORY",
+        "ANDON_GATEWAY_DIRECTORY",
     )
 )
 """What `.env` has besides, for docker-compose.yml alone."""

@@ -8,13 +8,13 @@ from typing import Any
 from sqlalchemy.engine.interfaces import DBAPIConnection
 
 from models.numbers import GIVEN, behind, told_numbers
-from models.rabbitmq import connect_to_intake, is_rabbitmq
+from models.rabbitmq import is_rabbitmq
 from models.streams import EVENT
-from producers.engines import connect_publisher
 from producers.faults import IntakeUnreachable, PublishFailed
 from producers.publisher import Publisher
 from producers.rabbitmq_publisher import RabbitOutcomeReader
 from tasks.faults import Outage
+from worker.engines import open_publisher
 from worker.redis_intake import connect_redis
 from worker.settings import Settings
 
@@ -43,11 +43,10 @@ def newest_outcomes(settings: Settings, count: int = NEWEST) -> list[Any]:
     """
     url, names = settings.broker_url.get_secret_value(), settings.streams
     if not is_rabbitmq(url):
-        with closing(connect_redis(url)) as client:
+        with closing(connect_redis(url, settings.broker_ca)) as client:
             entries: Any = client.xrevrange(names.outcomes, count=count)
         return [fields.get(EVENT.encode(), b"") for _, fields in entries]
-    connect_to_intake(url, names, outcomes_kept=settings.outcomes_kept).collect()
-    with closing(connect_publisher(url, names=names)) as publisher:
+    with closing(open_publisher(settings)) as publisher:
         end = int(publisher.position())
         return list(_of_stream(publisher, first=max(0, end - count), end=end))
 
@@ -58,9 +57,8 @@ def all_outcomes(settings: Settings) -> Iterator[Mapping[str, Any]]:
     Raises:
         PublishFailed: the broker does not answer.
     """
-    url, names = settings.broker_url.get_secret_value(), settings.streams
-    with closing(connect_publisher(url, names=names)) as publisher:
-        if is_rabbitmq(url):
+    with closing(open_publisher(settings)) as publisher:
+        if is_rabbitmq(settings.broker_url.get_secret_value()):
             yield from _of_stream(publisher, first=0, end=int(publisher.position()))
             return
         with closing(publisher.reader("0")) as reader:

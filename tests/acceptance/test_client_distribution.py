@@ -1,6 +1,7 @@
 """`andon-client`: built, installed alone, and used as its documentation says."""
 
 import runpy
+import shutil
 import tarfile
 import tomllib
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ import pytest
 from tests.support.distribution import ROOT, Environment, build_distributions, install
 from tests.support.examples import Place, blocks, documented_place
 from tests.support.installation import Installation
+from tests.support.tls import make_certificates, tls_proxy
 from tests.support.waiting import wait_for
 
 
@@ -60,6 +62,34 @@ def test_every_module_of_it_can_be_imported(
     assert len(modules) > 20
     found = environment.run("-W", "error", "-c", code, directory=tmp_path)
     assert found.code == 0, found.stderr
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="needs openssl")
+def test_it_tells_no_password_to_who_is_not_the_server(
+    environment: Environment, tmp_path: Path
+) -> None:
+    """Certificates are checked by what is installed alone; `broker_ca` names another authority."""
+    certificates = make_certificates(tmp_path)
+    code = """
+import sys
+from pathlib import Path
+from andon_client import Client, IntakeUnreachable
+url, ca = sys.argv[1:]
+key = {"source": "s", "key_id": "k", "secret": bytes(32)}
+with Client(url, **key, retry_for=0, broker_ca=Path(ca)) as client:
+    try:
+        client.position()
+    except IntakeUnreachable as error:
+        print(error)
+"""
+    for scheme in ("rediss", "amqps"):
+        with tls_proxy(certificates.self_signed, 1) as proxy:
+            url = f"{scheme}://me:hunter2@localhost:{proxy.port}"
+            authority = str(certificates.authority)
+            found = environment.run("-c", code, url, authority, directory=tmp_path)
+            assert found.code == 0, found.stderr
+            assert "CERTIFICATE_VERIFY_FAILED" in found.stdout
+            assert bytes(proxy.heard) == b""
 
 
 def test_a_wheel_from_the_source_distribution_is_the_same(wheel: Path, tmp_path: Path) -> None:

@@ -37,4 +37,6 @@ def rabbitmq_queues() -> Iterator[tuple[str, StreamNames]]:
         ):
             with suppress(*BROKER_FAULTS):
                 channel.queue_delete(queue)
+        with suppress(*BROKER_FAULTS):
+            channel.exchange_delete(names.intake_exchange)
         connection.close()

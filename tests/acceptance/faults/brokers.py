@@ -170,6 +170,7 @@ class RabbitStage:
             channel = open_channel(connection)
             for queue in (*intake_queues(names), names.outcomes, names.halts, _tasks(names)):
                 channel.queue_delete(queue)
+            channel.exchange_delete(names.intake_exchange)
 
     @property
     def worker_url(self) -> str:
