@@ -37,6 +37,7 @@ from tasks.sweep import Sweep
 from tasks.unknown_keys import without_key
 from worker.brake import Brake
 from worker.engines import open_intake
+from worker.hanging_up import SILENCE, Line
 from worker.overrun import ending_on_overrun
 from worker.settings import Settings
 from worker.signs_of_life import Kind, SignsOfLife
@@ -82,7 +83,14 @@ class Runtime:
         limit = self._settings.batch_time_limit + KILLED_WITHIN
         of = os.getppid() if self._kind is Kind.POOL else os.getpid()
         directory = self._settings.health_directory
-        return SignsOfLife(directory, self._kind, hangs_after=limit, of=of)
+        return SignsOfLife(
+            directory, self._kind, hangs_after=limit, turns_within=2 * self._silence, of=of
+        )
+
+    @property
+    def _silence(self) -> float:
+        """Seconds after which a PostgreSQL that does not answer is hung up on."""
+        return self._settings.statement_timeout_ms / 1000 + SILENCE
 
     @cached_property
     def pipeline(self) -> Pipeline:
@@ -94,9 +102,11 @@ class Runtime:
             application="andon worker",
             by_index=True,
         )
+        if self._kind is Kind.SCHEDULES:  # whose jobs may be long; each statement is a step
+            line = Line(self.signs.silent_for, self.signs.turned, limit=self._silence)
+            event.listen(engine, "connect", lambda made, _record: line.opened(made))
+            line.watch()
         event.listen(engine, "connect", lambda made, _record: refuse_put_back(settings, made))
-        if self._kind is Kind.SCHEDULES:  # whose jobs may be long; each transaction is a step
-            event.listen(engine, "commit", lambda _connection: self.signs.turned())
         registry = RegistryFile(settings.producers_file, _say_of_registry)
         means = Means(registry, settings.rules, settings.current_audit_key(), records_registry=True)
         return Pipeline(engine, means)

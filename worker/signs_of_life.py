@@ -79,18 +79,34 @@ class Signs:
 class SignsOfLife:
     """The signs of the process that opened it."""
 
-    def __init__(self, directory: Path, kind: Kind, *, hangs_after: float, of: int = 0) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        kind: Kind,
+        *,
+        hangs_after: float,
+        turns_within: float = 0.0,
+        of: int = 0,
+    ) -> None:
         """Open the file of this process.
 
         Args:
             directory: made if it is missing; it must be this user's own.
             kind: what the process is.
             hangs_after: seconds that one piece of work may take.
+            turns_within: seconds for which its main loop may stand still, if not a minute.
             of: the main process that it belongs to; itself if not given.
         """
         pid = os.getpid()
         self._said: dict[str, Any] = asdict(
-            Signs(kind, pid, of or pid, hangs_after, TURNS_WITHIN, turned_at=time.monotonic())
+            Signs(
+                kind,
+                pid,
+                of or pid,
+                hangs_after,
+                turns_within or TURNS_WITHIN,
+                turned_at=time.monotonic(),
+            )
         )
         self._pid = pid
         self._path = directory / f"{kind}-{pid}{_SUFFIX}"
@@ -128,6 +144,13 @@ class SignsOfLife:
         """The outage is over, if there was one."""
         if self._said["braked_since"] is not None:
             self._say(braked_since=None, cause=None)
+
+    def silent_for(self) -> float:
+        """Seconds since the work under way began, or last got something done; 0 if none is."""
+        began, ended = self._said["began_at"], self._said["ended_at"]
+        if began is None or (ended is not None and ended >= began):
+            return 0.0
+        return time.monotonic() - float(self._said["turned_at"])
 
     def close(self) -> None:
         """The process ends in good order. A child that inherited this changes nothing by it."""

@@ -2,9 +2,11 @@
 
 import os
 import signal
+import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import cast
 
 import pytest
 import redis
@@ -47,13 +49,21 @@ signs.braked("away")
 SignsOfLife(Path("others"), Kind.POOL, hangs_after=1).turned()
 print("went on")
 """
-HANGING_SCHEDULES = """
-import threading
-from worker import runtime, signs_of_life
+IMPATIENT_SCHEDULES = """
+from worker import runtime
 from worker.schedules import run_schedules
 from worker.settings import load_settings
 
-signs_of_life.TURNS_WITHIN = 5
+runtime.SILENCE = 2
+run_schedules(load_settings())
+"""
+HANGING_SCHEDULES = """
+import threading
+from worker import runtime
+from worker.schedules import run_schedules
+from worker.settings import load_settings
+
+runtime.Runtime._silence = 2.0
 runtime.Runtime.compact = lambda self: threading.Event().wait()
 run_schedules(load_settings())
 """
@@ -87,7 +97,7 @@ def wait_until(
         found = health(environment, directory, *arguments)
         return found if found.code == code else None
 
-    return wait_for(asked, seconds=seconds, what=f"exit {code} of andon health")  # type: ignore[return-value]  # it is true
+    return cast("Finished", wait_for(asked, seconds=seconds, what=f"exit {code} of andon health"))
 
 
 def test_a_worker_at_work_is_healthy_and_one_that_has_ended_is_gone(
@@ -147,11 +157,15 @@ def test_a_main_loop_that_does_not_turn_is_found(
 def test_schedules_that_hang_in_a_job_are_found(
     environment: dict[str, str], tmp_path: Path
 ) -> None:
-    """The job is named; before it, they are healthy."""
+    """Outside of PostgreSQL; the job is named."""
     with running(environment, tmp_path, what="run_schedules", code=HANGING_SCHEDULES):
-        wait_until(0, environment, tmp_path, "schedules")
-        found = wait_until(1, environment, tmp_path, "schedules")
-        assert "in its compact" in found.stdout
+
+        def told() -> Finished | None:
+            found = health(environment, tmp_path, "schedules")
+            return found if "in its compact" in found.stdout else None
+
+        found = cast("Finished", wait_for(told, seconds=60, what="what hangs"))
+        assert found.code == 1
 
 
 def test_a_gateway_that_is_stopped_is_found(
@@ -213,3 +227,45 @@ def test_what_was_sent_and_never_begins_is_told() -> None:
     )
     assert fault_of(sent, now=10 + BEGIN_SECONDS) is None
     assert "no pool process has begun" in str(fault_of(sent, now=11 + BEGIN_SECONDS))
+
+
+def test_schedules_hang_up_on_a_postgresql_that_is_silent(
+    installation: Installation, environment: dict[str, str], tmp_path: Path
+) -> None:
+    """Stopped in the middle of a statement, it neither answers nor hangs up: that is an outage.
+
+    Once it answers again the schedules sweep again, without a restart.
+    """
+    postgres = _processes_of_postgresql(installation)
+    with running(
+        environment, tmp_path, what="run_schedules", code=IMPATIENT_SCHEDULES
+    ) as schedules:
+        wait_until(0, environment, tmp_path, "schedules")
+        for pid in postgres():
+            os.kill(pid, signal.SIGSTOP)
+        try:
+
+            def waiting() -> bool:
+                found = health(environment, tmp_path, "schedules")
+                return found.code == 0 and "a restart would not help" in found.stdout
+
+            wait_for(waiting, seconds=60, what="a brake")
+            assert "postgresql_is_silent" in schedules.output()
+        finally:
+            for pid in postgres():
+                os.kill(pid, signal.SIGCONT)
+        wait_for(lambda: "outage_over" in schedules.output(), seconds=60, what="a sweep")
+
+
+def _processes_of_postgresql(installation: Installation) -> Callable[[], list[int]]:
+    """Asked again and again: its main process, and all that it has started."""
+    ((backend,),) = installation.rows("SELECT pg_backend_pid()")
+    listing = ["ps", "-A", "-o", "pid=,ppid="]
+
+    def rows() -> list[tuple[int, int]]:
+        listed = subprocess.run(listing, capture_output=True, text=True, check=True)
+        pairs = (line.split() for line in listed.stdout.splitlines())
+        return [(int(pid), int(parent)) for pid, parent in pairs]
+
+    main = dict(rows())[backend]
+    return lambda: [main, *(pid for pid, parent in rows() if parent == main)]
