@@ -181,6 +181,7 @@ class Observer:
             ahead=ahead,
             looks_every=self.settings.claim_idle.total_seconds() / 3,
             patience=self.settings.patience,
+            key_patience=self.settings.key_patience,
         )
 
 

@@ -54,6 +54,7 @@ class Observed:
         ahead: by how many seconds the clock of each service is ahead of this machine's.
         looks_every: seconds after which an idle pool process asks again.
         patience: how long a request waits for a report.
+        key_patience: how long a message waits for its key.
     """
 
     intake: IntakeStatus | None
@@ -65,6 +66,7 @@ class Observed:
     ahead: Mapping[str, float]
     looks_every: float
     patience: timedelta
+    key_patience: timedelta
 
 
 def troubles(seen: Observed) -> list[Trouble]:
@@ -135,7 +137,7 @@ def _nobody_works(seen: Observed) -> Iterator[Trouble]:
             f" ({_since(asked, 'asked')}). Is `andon worker` running?",
             is_grave=True,
         )
-    elif waits and oldest is not None and oldest > UNDECIDED_SECONDS and seen.activity is not None:
+    elif oldest is not None and oldest > _undecided_within(seen) and seen.activity is not None:
         decided = seen.activity.decided_seconds
         if decided is None or decided > UNDECIDED_SECONDS:
             yield Trouble(
@@ -144,6 +146,11 @@ def _nobody_works(seen: Observed) -> Iterator[Trouble]:
                 f" waits for {in_words(oldest)}. The worker's log says what it waits for.",
                 is_grave=True,
             )
+
+
+def _undecided_within(seen: Observed) -> float:
+    """Seconds for which an entry may wait: as well for a key that may come yet."""
+    return UNDECIDED_SECONDS + seen.key_patience.total_seconds()
 
 
 def _told_within(seen: Observed) -> float:

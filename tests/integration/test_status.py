@@ -295,6 +295,7 @@ def test_clocks_that_differ_are_told() -> None:
         ahead={"PostgreSQL": 0.2, "Redis": -299.0},
         looks_every=5,
         patience=timedelta(seconds=60),
+        key_patience=timedelta(0),
     )
     (trouble,) = troubles(observed)
     assert trouble.code == "clocks_differ"
