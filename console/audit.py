@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Any
 
@@ -158,7 +157,8 @@ def prune(
     """Drop the audit's oldest months, so that ANDON_AUDIT_RETENTION_MONTHS and this one are left.
 
     First the whole audit is verified; if anything does not fit, nothing is dropped. What is left
-    verifies from then on, from the signed anchors that the chains get. It cannot be undone.
+    verifies from then on, from the signed anchors that the chains get. It cannot be undone. Months
+    are counted by PostgreSQL's clock.
     """
     settings = load_settings()
     months = settings.audit_retention_months
@@ -166,14 +166,13 @@ def prune(
         raise wrong_usage(
             "The audit is kept for ever: set ANDON_AUDIT_RETENTION_MONTHS to drop what is older."
         )
-    now = datetime.now(UTC)
     with database(settings.owner_url, statement_timeout_ms=0) as engine:
         if dry_run:
             with engine.connect() as connection:
-                names = old_months(connection, now=now, months=months)
+                names = old_months(connection, months=months)
         else:
             keys = settings.audit_keys()
-            names = [each.name for each in prune_audit(engine, keys, now=now, months=months)]
+            names = [each.name for each in prune_audit(engine, keys, months=months)]
     if as_json:
         print_document({"dropped": [] if dry_run else names, "old": names})
         return

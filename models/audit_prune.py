@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from sqlalchemy import Connection, Engine, text
 
 from models.audit import AuditEntry, AuditError, AuditKeys, write_audit
-from models.audit_anchors import write_anchor
+from models.audit_anchors import Dropped, read_anchors, write_anchor
 from models.audit_partitions import month_of, partition_names
 from models.audit_verify import Progress, verify_audit
 from models.operator import who_acts
@@ -29,9 +29,15 @@ class DroppedMonth:
     records: int
 
 
-def old_months(connection: Connection, *, now: datetime, months: int) -> list[str]:
-    """The partitions of all months but this one and the *months* before it, the oldest first."""
-    cutoff = _cutoff(now, months)
+_NOW = text("SELECT now()")
+
+
+def old_months(connection: Connection, *, months: int, now: datetime | None = None) -> list[str]:
+    """The partitions of all months but this one and the *months* before it, the oldest first.
+
+    They are counted back from *now*; without it, from PostgreSQL's.
+    """
+    cutoff = _cutoff(now or connection.execute(_NOW).scalar_one(), months)
     return [name for name in partition_names(connection) if (month_of(name) or cutoff) < cutoff]
 
 
@@ -39,8 +45,8 @@ def prune_audit(
     engine: Engine,
     keys: AuditKeys,
     *,
-    now: datetime,
     months: int,
+    now: datetime | None = None,
     progress: Progress = lambda _done, _total: None,
 ) -> list[DroppedMonth]:
     """Drop all months but this one and the *months* before it, and record that.
@@ -51,36 +57,37 @@ def prune_audit(
     Args:
         engine: connects with the owner's rights.
         keys: to verify with; the current one signs the anchors.
-        now: the time to count back from.
         months: how many are kept besides the one under way.
+        now: the time to count back from; without it, PostgreSQL's.
         progress: called while the audit is verified.
 
     Raises:
         AuditError: the audit does not verify, or somebody prunes it already. Nothing is dropped
             then.
     """
-    with _alone(engine):
-        return _prune(engine, keys, now, months, progress)
+    with _alone(engine) as asked_at:
+        return _prune(engine, keys, now or asked_at, months, progress)
 
 
-_TAKE_TURN = text("SELECT pg_try_advisory_lock(hashtext('andon audit prune'))")
-_END_TURN = text("SELECT pg_advisory_unlock(hashtext('andon audit prune'))")
+# Only the owner may lock a turn. A transaction that does nothing else holds it: it ends with this
+# process, whatever becomes of it.
+_TAKE_TURN = text("SELECT now() FROM turns WHERE work = 'audit prune' FOR UPDATE SKIP LOCKED")
+_STAY = text("SET LOCAL idle_in_transaction_session_timeout = 0")
 
 
 @contextmanager
-def _alone(engine: Engine) -> Iterator[None]:
+def _alone(engine: Engine) -> Iterator[datetime]:
     """Let nobody else prune meanwhile: what one drops, the other would miss in its verification.
 
-    The lock is the session's, and goes with it if this process is killed.
+    The value is the time by PostgreSQL's clock.
     """
-    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as session:
-        session.detach()
-        if not session.execute(_TAKE_TURN).scalar_one():
+    with engine.connect() as connection:
+        connection.detach()  # the engine's pool may have room for one only
+        connection.execute(_STAY)
+        asked_at = connection.execute(_TAKE_TURN).scalar_one_or_none()
+        if asked_at is None:
             raise AuditError("Another `andon audit prune` is under way: this one dropped nothing.")
-        try:
-            yield
-        finally:
-            session.execute(_END_TURN)  # its end may take a moment to be noticed
+        yield asked_at
 
 
 def _prune(
@@ -98,8 +105,18 @@ def _prune(
         cutoff = _cutoff(now, months)
         # So that nobody adds to them meanwhile, with a clock that is behind.
         connection.execute(text(f"LOCK TABLE {', '.join(old)} IN ACCESS EXCLUSIVE MODE"))
+        before = read_anchors(connection)
         for chain, sequence, mac in _ends(connection, old, cutoff):
-            write_anchor(connection, keys.current, chain=chain, sequence=sequence, mac=bytes(mac))
+            lost = before[chain].dropped if chain in before else Dropped()
+            now_lost = _counted(connection, old, chain, sequence)
+            write_anchor(
+                connection,
+                keys.current,
+                chain=chain,
+                sequence=sequence,
+                mac=bytes(mac),
+                dropped=Dropped(*map(sum, zip(lost, now_lost, strict=True))),
+            )
         dropped = [DroppedMonth(name, _count(connection, name)) for name in old]
         write_audit(connection, keys.current, [_record(month, now) for month in dropped])
         for name in old:  # last: from here on writers are locked out
@@ -144,6 +161,22 @@ def _ends(
         {"cutoff": cutoff},
     )
     return [(chain, sequence, mac) for chain, sequence, mac in found]
+
+
+def _counted(connection: Connection, old: Sequence[str], chain: int, sequence: int) -> Dropped:
+    """What the records of a chain that are dropped said of messages."""
+    records = " UNION ALL ".join(
+        f"SELECT outcome FROM {name} WHERE chain = :chain AND sequence <= :sequence"
+        " AND entry IS NOT NULL"
+        for name in (*old, _DEFAULT)
+    )
+    counted = text(f"""
+        SELECT count(*) FILTER (WHERE outcome = 'done'),
+               count(*) FILTER (WHERE outcome = 'halted'),
+               count(*) FILTER (WHERE outcome = 'duplicate')
+        FROM ({records}) AS dropped
+    """)
+    return Dropped(*connection.execute(counted, {"chain": chain, "sequence": sequence}).one())
 
 
 def _count(connection: Connection, name: str) -> int:

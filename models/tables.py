@@ -423,6 +423,9 @@ audit_chains = Table(
     Column("mac", LargeBinary, nullable=False),
     _text("key_id"),
     Column("head_mac", LargeBinary, nullable=False),
+    CheckConstraint(f"chain >= 0 AND chain < {AUDIT_CHAINS}", name="chain"),
+    CheckConstraint("sequence >= 0", name="sequence"),
+    CheckConstraint("octet_length(mac) = 32 AND octet_length(head_mac) = 32", name="mac"),
 )
 
 audit_anchors = Table(
@@ -433,6 +436,10 @@ audit_anchors = Table(
     Column("mac", LargeBinary, nullable=False),
     _text("key_id"),
     Column("anchor_mac", LargeBinary, nullable=False),
+    # How many of the chain's records were dropped that say so of a message.
+    Column("done", BigInteger, nullable=False),
+    Column("halted", BigInteger, nullable=False),
+    Column("duplicates", BigInteger, nullable=False),
 )
 
 audit_records = Table(
@@ -453,7 +460,10 @@ audit_records = Table(
     Column("context", JSONB, nullable=False),
     _text("key_id"),
     Column("mac", LargeBinary, nullable=False),
+    Column("witness", LargeBinary),
     PrimaryKeyConstraint("chain", "sequence", "at"),  # `at` only since partitions ask for it
+    CheckConstraint(f"chain >= 0 AND chain < {AUDIT_CHAINS}", name="chain"),
+    CheckConstraint("sequence > 0", name="sequence"),
     _word("action", AuditAction),
     # For listings; decision 9 says what they cost. What is done is found by `at` at once.
     Index(None, "at"),
@@ -461,6 +471,13 @@ audit_records = Table(
     Index(None, "subject", "at"),
     Index(None, "outcome", "at", postgresql_where=text("outcome <> 'done'")),
     postgresql_partition_by="RANGE (at)",
+)
+
+turns = Table(
+    "turns",
+    metadata,
+    # A row for each piece of work that one process does at a time; it is locked meanwhile.
+    Column("work", Text, primary_key=True),
 )
 
 duplicates = Table(

@@ -64,6 +64,9 @@ def upgrade() -> None:
         sa.Column("mac", sa.LargeBinary(), nullable=False),
         sa.Column("key_id", sa.Text(), nullable=False),
         sa.Column("anchor_mac", sa.LargeBinary(), nullable=False),
+        sa.Column("done", sa.BigInteger(), nullable=False),
+        sa.Column("halted", sa.BigInteger(), nullable=False),
+        sa.Column("duplicates", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("chain", name=op.f("audit_anchors_pkey")),
     )
     op.create_table(
@@ -73,6 +76,12 @@ def upgrade() -> None:
         sa.Column("mac", sa.LargeBinary(), nullable=False),
         sa.Column("key_id", sa.Text(), nullable=False),
         sa.Column("head_mac", sa.LargeBinary(), nullable=False),
+        sa.CheckConstraint("chain >= 0 AND chain < 64", name=op.f("audit_chains_chain_check")),
+        sa.CheckConstraint("sequence >= 0", name=op.f("audit_chains_sequence_check")),
+        sa.CheckConstraint(
+            "octet_length(mac) = 32 AND octet_length(head_mac) = 32",
+            name=op.f("audit_chains_mac_check"),
+        ),
         sa.PrimaryKeyConstraint("chain", name=op.f("audit_chains_pkey")),
     )
     op.create_table(
@@ -92,6 +101,9 @@ def upgrade() -> None:
         sa.Column("context", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
         sa.Column("key_id", sa.Text(), nullable=False),
         sa.Column("mac", sa.LargeBinary(), nullable=False),
+        sa.Column("witness", sa.LargeBinary(), nullable=True),
+        sa.CheckConstraint("chain >= 0 AND chain < 64", name=op.f("audit_records_chain_check")),
+        sa.CheckConstraint("sequence > 0", name=op.f("audit_records_sequence_check")),
         sa.CheckConstraint(
             "action IN ('create', 'update', 'approve', 'reject', 'delete', 'execute')",
             name=op.f("audit_records_action_check"),
@@ -514,6 +526,13 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("subscription_id", name=op.f("subscriptions_pkey")),
     )
+    # What one process does at a time. Only the owner may lock a row.
+    op.create_table(
+        "turns",
+        sa.Column("work", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("work", name=op.f("turns_pkey")),
+    )
+    op.execute("INSERT INTO turns (work) VALUES ('audit partitions'), ('audit prune')")
     # The worker's role has no right to change a record; this stops the owner's slips.
     op.execute("""
         CREATE FUNCTION audit_is_final() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -582,7 +601,7 @@ def _partition_audit() -> None:
             month timestamptz;
             following timestamptz;
         BEGIN
-            PERFORM pg_advisory_xact_lock(hashtext('audit_partitions_ahead'));
+            PERFORM FROM public.turns WHERE work = 'audit partitions' FOR UPDATE;
             FOR ahead IN 0..12 LOOP
                 month := date_trunc('month', now()) + make_interval(months => ahead);
                 following := month + interval '1 month';
@@ -650,6 +669,7 @@ def downgrade() -> None:
     op.drop_table("audit_records")  # with its partitions
     op.drop_table("audit_chains")
     op.drop_table("audit_anchors")
+    op.drop_table("turns")
     op.execute("DROP FUNCTION audit_is_final()")
     op.drop_table("settlements")
     op.drop_table("signs_of_life")

@@ -95,6 +95,19 @@ def test_the_worker_makes_partitions_that_are_missing_and_no_others(
         connection.execute(text("CREATE TABLE mine (x int)"))
 
 
+def test_what_the_gateway_s_role_locks_keeps_nobody_from_making_partitions(
+    installation: Installation, worker: Engine
+) -> None:
+    """An advisory lock is anybody's; the turn is a row that the owner alone may lock."""
+    installation.execute(f"DROP TABLE {name_of(later(12))}")
+    gateway = create_engine(installation.urls.gateway)
+    with gateway.connect() as connection, worker.begin() as making:
+        connection.execute(text("SELECT pg_advisory_lock(hashtext('audit_partitions_ahead'))"))
+        making.execute(text("SET LOCAL lock_timeout = '5s'"))
+        assert make_partitions(making).made == (name_of(later(12)),)
+    gateway.dispose()
+
+
 def test_a_new_partition_is_like_the_first_ones(installation: Installation, worker: Engine) -> None:
     """It has the same indexes, constraints and triggers, and belongs to the owner."""
     like = """

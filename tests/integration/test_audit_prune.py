@@ -1,5 +1,8 @@
 """Dropping the audit's oldest months: what is left verifies, and nobody else can cut it off."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -142,7 +145,7 @@ def test_a_record_that_follows_a_younger_one_is_kept(
     """Its clock was behind. It goes when what it follows is old enough, too."""
     record(installation, later(0) + timedelta(days=4), later(6))
     prune(owner, months=3)
-    where = "SELECT sequence FROM audit_records_default ORDER BY sequence"
+    where = "SELECT sequence FROM audit_records_default WHERE sequence <= 8 ORDER BY sequence"
     assert installation.rows(where) == [(7,)]
     assert [n for (n,) in installation.rows(RECORDS) if n <= 8] == [3, 4, 5, 6, 7, 8]
     assert misfits(installation) == ()
@@ -213,6 +216,56 @@ def test_two_do_not_drop_at_once(installation: Installation, owner: Engine, tmp_
     assert "Another `andon audit prune` is under way" in meanwhile[0].stderr
     assert misfits(installation) == ()
     assert again().code == 0
+
+
+def test_what_the_gateway_s_role_locks_keeps_nobody_from_pruning(
+    installation: Installation, owner: Engine
+) -> None:
+    """An advisory lock is anybody's; the turn is a row that the owner alone may lock."""
+    gateway = create_engine(installation.urls.gateway)
+    with gateway.connect() as connection:
+        connection.execute(text("SELECT pg_advisory_lock(hashtext('andon audit prune'))"))
+        assert len(prune(owner)) == 3
+    for url in (installation.urls.gateway, installation.urls.worker):
+        engine = create_engine(url)
+        with pytest.raises(ProgrammingError, match="permission denied"), engine.begin() as asking:
+            asking.execute(text("SELECT FROM turns FOR UPDATE"))
+        engine.dispose()
+    gateway.dispose()
+
+
+CLOCK_AHEAD = """
+import datetime, sys
+import console.audit
+
+class Ahead(datetime.datetime):
+    @classmethod
+    def now(cls, tz=None):
+        return super().now(tz) + datetime.timedelta(days=400)
+
+console.audit.datetime = Ahead
+from console.app import main
+main()
+"""
+
+
+def test_months_are_counted_by_postgresql_s_clock(
+    installation: Installation, owner: Engine, tmp_path: Path
+) -> None:
+    """A host whose clock is a year ahead drops nothing that is not old."""
+    settings = installation.environment() | {"ANDON_AUDIT_RETENTION_MONTHS": "1"}
+    found = subprocess.run(
+        [sys.executable, "-c", CLOCK_AHEAD, "audit", "prune"],
+        env=os.environ | settings,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert (found.returncode, found.stdout) == (0, "No month is old enough.\n"), found.stderr
+    with owner.connect() as connection:
+        assert connection.execute(text("SELECT count(*) FROM audit_records")).scalar_one() == 6
 
 
 def test_without_a_retention_the_command_drops_nothing(

@@ -3,7 +3,7 @@
 
 import pytest
 from sqlalchemy import Engine, Row, create_engine, text
-from sqlalchemy.exc import ProgrammingError
+from sqlalchemy.exc import IntegrityError, ProgrammingError
 
 from models.audit import AuditEntry, AuditKey, AuditKeys, write_audit
 from models.audit_heads import prepare_heads, sign_heads
@@ -70,6 +70,7 @@ CHANGES = {
     "reason": "''",
     "context": """context || '{"x": 1}'""",
     "mac": "set_byte(mac, 31, get_byte(mac, 31) # 1)",
+    "witness": "COALESCE(witness, '') || '\\x00'",
 }
 
 
@@ -148,18 +149,56 @@ def test_a_record_moved_to_another_chain_is_missing_from_its_own(
 
 def test_records_of_a_chain_that_should_not_be_are_named(audited: Installation) -> None:
     """Nothing vouches for them."""
-    audited.execute(
-        "INSERT INTO audit_records SELECT 64, (jsonb_populate_record(r, '{}')).sequence, r.at,"
-        " r.action, r.procedure, r.source, r.request_id, r.entry, r.actor, r.subject, r.outcome,"
-        " r.reason, r.context, r.key_id, r.mac FROM audit_records r WHERE sequence = 1"
-    )
+    audited.execute(copied("64", "sequence", "at"))
     assert verify(audited).misfits == (Misfit(64, None, "is missing"),)
 
 
 def test_a_record_before_the_first_is_named(audited: Installation) -> None:
     """Numbers begin at 1."""
     audited.execute("UPDATE audit_records SET sequence = 0 WHERE sequence = 5")
-    assert verify(audited).misfits == (Misfit(7, 0, "does not belong to the chain"),)
+    assert verify(audited).misfits == (
+        Misfit(7, 0, "does not belong to the chain"),
+        Misfit(7, 5, "is missing, with all that followed it"),
+    )
+
+
+def test_the_lowest_number_that_a_record_can_have_is_named(audited: Installation) -> None:
+    """Wherever a number lies, it is looked at; the chain itself goes on."""
+    audited.execute(copied("7", "-9223372036854775808", "'-infinity'"))
+    assert verify(audited).misfits == (Misfit(7, -(2**63), "does not belong to the chain"),)
+
+
+@pytest.mark.parametrize("column", ["sequence = 0", "sequence = -1", "chain = 64", "chain = -1"])
+def test_a_number_that_no_record_has_is_not_even_stored(
+    column: str, installation: Installation
+) -> None:
+    """Neither the worker's role nor the owner puts in what the audit cannot have."""
+    append(installation.superuser, AUDIT_KEY)
+    name, _, value = column.partition(" = ")
+    values = {"chain": "chain", "sequence": "sequence", name: value}
+    with pytest.raises(IntegrityError, match=f"audit_records_{name}_check"):
+        as_worker(installation, copied(values["chain"], values["sequence"], "at"))
+
+
+@pytest.mark.parametrize("later", [True, False])
+def test_a_second_record_of_a_number_is_named_where_a_page_ends(
+    later: bool, installation: Installation
+) -> None:
+    """The worker's role may insert; a number is not enough to go on from."""
+    append(installation.superuser, AUDIT_KEY, 10_002)
+    moment = f"at {'+' if later else '-'} interval '1 second'"
+    as_worker(installation, copied("chain", "sequence", moment, where="sequence = 10000"))
+    (misfit,) = verify(installation).misfits
+    assert misfit.sequence == 10_000
+
+
+def test_a_second_record_does_not_hide_what_was_changed_after_it(audited: Installation) -> None:
+    """The chain is followed past what does not belong to it."""
+    audited.execute(
+        copied("7", "2", "at + interval '1 second'"),
+        "UPDATE audit_records SET actor = 'x' WHERE sequence = 4",
+    )
+    assert [(each.chain, each.sequence) for each in verify(audited).misfits] == [(7, 2), (7, 4)]
 
 
 def test_a_missing_head_is_named(audited: Installation) -> None:
@@ -223,10 +262,7 @@ def test_a_record_that_no_head_reaches_is_named(audited: Installation) -> None:
     """The worker's role may insert records, and cannot sign the head."""
     as_worker(
         audited,
-        """INSERT INTO audit_records
-           SELECT chain, sequence + 100000, at, action, procedure, source, request_id, entry,
-                  actor, subject, outcome, reason, context, key_id, mac
-           FROM audit_records WHERE sequence = 1""",
+        copied("chain", "sequence + 100000", "at"),
     )
     (misfit,) = verify(audited).misfits
     assert (misfit.chain, misfit.sequence) == (7, 100001)
@@ -287,11 +323,21 @@ def test_what_is_written_while_verifying_does_no_harm(audited: Installation) -> 
     assert verify(audited).records == 5 + len(seen)
 
 
-def append(engine: Engine, key: AuditKey) -> Row[tuple[int]]:
-    """Append one record to some chain, and say how many there are."""
+def copied(chain: str, sequence: str, at: str, *, where: str = "sequence = 1") -> str:
+    """A statement that puts in a record like another one, at a place of its own."""
+    places = ("chain", "sequence", "at")
+    others = [column.name for column in audit_records.columns if column.name not in places]
+    return (
+        f"INSERT INTO audit_records (chain, sequence, at, {', '.join(others)})"
+        f" SELECT {chain}, {sequence}, {at}, {', '.join(others)} FROM audit_records WHERE {where}"
+    )
+
+
+def append(engine: Engine, key: AuditKey, records: int = 1) -> Row[tuple[int]]:
+    """Append records to some chain, and say how many there are."""
     with engine.begin() as connection:
         moment = connection.execute(text("SELECT now()")).scalar_one()
-        write_audit(connection, key, [AuditEntry(moment, AuditAction.APPROVE, "done")])
+        write_audit(connection, key, [AuditEntry(moment, AuditAction.APPROVE, "done")] * records)
         return connection.execute(text("SELECT count(*) FROM audit_records")).one()
 
 
