@@ -1,12 +1,13 @@
 """`andon audit`: what was done, by whom and with what outcome, and whether that still stands."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from enum import StrEnum
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.progress import Progress
 
 from console.database import database, reading
 from console.failures import ExitCode, wrong_usage
@@ -16,14 +17,18 @@ from console.output import (
     Limit,
     examples,
     listing,
+    notices,
     print_document,
     print_lines,
     screen,
     tell_rest,
+    visible,
 )
 from console.progress import progress_shown
+from models.audit_crosswise import Unmatched, compare_stores
 from models.audit_prune import old_months, prune_audit
-from models.audit_verify import Misfit, Verification, verify_audit
+from models.audit_repair import Repair, repair_heads
+from models.audit_verify import Misfit, Verification, inspect_audit
 from models.listings import list_audit
 from models.sheets import SHEETS
 from models.tables import HaltState
@@ -119,27 +124,88 @@ def _check_subject(subject: str) -> None:
     epilog=examples("andon audit verify     exit 0: nothing was changed; 1: something does not fit")
 )
 def verify(as_json: AsJson = False) -> None:
-    """Recompute the audit's hash chains, and name the first record that does not fit in each.
+    """Recompute the audit's hash chains, and compare the audit with all that is stored.
 
     Records are read up to the chains' heads as they were when this began, with the keys
-    ANDON_AUDIT_KEY and ANDON_RETIRED_AUDIT_KEYS. What an old copy of the whole database would
-    hide shows only against a copy of the heads kept elsewhere.
+    ANDON_AUDIT_KEY and ANDON_RETIRED_AUDIT_KEYS. Every request in the ledger, every halt, incident,
+    escalation and communication has its record, and the other way round, and the tallies come to
+    as many. What does not fit is named. What an old copy of the whole database would hide shows
+    only against a copy of the heads kept elsewhere.
     """
     settings = load_settings()
     url = settings.database_url.get_secret_value()
-    with progress_shown() as shown, database(url) as engine:
-        task = shown.add_task("Verifying", total=None)
-        found = verify_audit(
+    with progress_shown() as shown, database(url, statement_timeout_ms=0) as engine:
+        inspected = inspect_audit(engine, settings.audit_keys(), _bar(shown, "Verifying"))
+        unmatched = compare_stores(engine, inspected, _bar(shown, "Comparing"))
+    found = inspected.verification
+    if as_json:
+        print_document(
+            {
+                "verified": not found.misfits and not unmatched,
+                **asdict(found),
+                "unmatched": [asdict(each) for each in unmatched],
+            }
+        )
+    else:
+        show_verification(found, screen(), unmatched)
+    if found.misfits or unmatched:
+        raise typer.Exit(ExitCode.HALTED)
+
+
+def _bar(shown: Progress, description: str) -> Callable[[int, int], None]:
+    """A bar of its own for a part of the command."""
+    task = shown.add_task(description, total=None)
+    return lambda done, total: shown.update(task, completed=done, total=total)
+
+
+@app.command(
+    epilog=examples(
+        "andon audit repair --reason 'moved by hand' --dry-run     what would be put back",
+        "andon audit repair --reason 'moved by hand'               with the owner's rights",
+    )
+)
+def repair(
+    reason: Annotated[str, typer.Option(metavar="TEXT", help="Why; it is recorded as it stands.")],
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Change nothing; say what would be put back.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Put heads of the audit that are not genuine back to the last record that fits.
+
+    Such a head is one that somebody moved or changed; the worker does not continue its chain. It
+    stays as it is where another chain has seen more than is left: then records are gone. The audit
+    records what was found and put back, the account, the host and the reason. What does not belong
+    to a chain stays where it is, and `andon audit verify` goes on naming it.
+    """
+    settings = load_settings()
+    with progress_shown() as shown, database(settings.owner_url, statement_timeout_ms=0) as engine:
+        done = repair_heads(
             engine,
             settings.audit_keys(),
-            lambda done, total: shown.update(task, completed=done, total=total),
+            reason=reason,
+            dry_run=dry_run,
+            progress=_bar(shown, "Verifying"),
         )
     if as_json:
-        print_document({"verified": not found.misfits, **asdict(found)})
+        print_document(done)
     else:
-        show_verification(found, screen())
-    if found.misfits:
+        _show_repair(done, "would be put back" if dry_run else "was put back")
+    if done.refused:
         raise typer.Exit(ExitCode.HALTED)
+
+
+def _show_repair(done: Repair, what: str) -> None:
+    for each in done.put_back:
+        screen().print(
+            f"Chain {each.chain}: its head {what} to record {each.sequence}; it said {each.found}."
+        )
+    for refused in done.refused:
+        notices().print(
+            f"Chain {refused.chain}: its head stays as it is, since {refused.message}.", style="red"
+        )
+    if not done.put_back and not done.refused:
+        screen().print("Every head is genuine.")
 
 
 @app.command(
@@ -180,10 +246,12 @@ def prune(
     screen().print(f"{', '.join(names)}: {what}." if names else "No month is old enough.")
 
 
-def show_verification(found: Verification, console: Console) -> None:
+def show_verification(
+    found: Verification, console: Console, unmatched: Sequence[Unmatched] = ()
+) -> None:
     """Say on *console* what a verification found."""
-    if found.misfits:
-        for sentence in _sentences(found.misfits):
+    if found.misfits or unmatched:
+        for sentence in (*_sentences(found.misfits), *_of_unmatched(unmatched)):
             console.print(sentence, style="red", markup=False, soft_wrap=True)
         console.print("The audit does not verify.", style="bold red")
     else:
@@ -204,6 +272,11 @@ def _sentences(misfits: Sequence[Misfit]) -> Iterator[str]:
     for message, chains in heads.items():
         which = f"Chain {chains[0]}: its head" if len(chains) == 1 else _many(chains)
         yield f"{which} {message}."
+
+
+def _of_unmatched(unmatched: Sequence[Unmatched]) -> Iterator[str]:
+    for each in unmatched:
+        yield visible(f"{each.what[0].upper()}{each.what[1:]} {each.message}.")
 
 
 def _many(chains: Sequence[int]) -> str:

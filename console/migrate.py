@@ -1,5 +1,6 @@
 """`andon migrate`: bring the database to the schema of this version."""
 
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
@@ -9,6 +10,8 @@ from console.database import reached
 from console.failures import ExitCode
 from console.output import AsJson, notices, print_document, screen
 from migrations.runner import current_revision, differences, head_revision, migrate
+from models.audit_heads import wrong_heads
+from models.tables import AUDIT_CHAINS
 from worker.settings import Settings, load_settings
 
 
@@ -57,6 +60,18 @@ def _migrate(settings: Settings, as_json: bool) -> None:
             " rights. Make the role and run `andon migrate` again.",
             style="yellow",
         )
+    if done.wrong_heads:
+        _tell_wrong_heads(done.wrong_heads)
+        raise typer.Exit(ExitCode.HALTED)
+
+
+def _tell_wrong_heads(chains: Sequence[int]) -> None:
+    which = "all chains" if len(chains) == AUDIT_CHAINS else ", ".join(map(str, chains))
+    notices().print(
+        f"Heads of the audit are not genuine, so these chains are not continued: {which}."
+        " See `andon audit verify`, then `andon audit repair`.",
+        style="red",
+    )
 
 
 def _check(settings: Settings, as_json: bool) -> None:
@@ -65,14 +80,19 @@ def _check(settings: Settings, as_json: bool) -> None:
         with engine.connect() as connection:
             current = current_revision(connection)
             found = [str(difference) for difference in differences(connection)]
+            wrong = wrong_heads(connection, settings.audit_keys()) if current else ()
     finally:
         engine.dispose()
     head = head_revision()
     if as_json:
-        print_document({"current": current, "head": head, "differences": found})
+        print_document(
+            {"current": current, "head": head, "differences": found, "wrong_heads": list(wrong)}
+        )
     else:
         screen().print(f"The schema is at {current or 'none'}; this version needs {head}.")
         for difference in found:
             screen().print(f"differs: {difference}", markup=False)
-    if found or current != head:
+        if wrong:
+            _tell_wrong_heads(wrong)
+    if found or wrong or current != head:
         raise typer.Exit(ExitCode.HALTED)

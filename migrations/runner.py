@@ -13,7 +13,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, create_engine, text
 
 from models.audit import AuditKey, AuditKeys
-from models.audit_heads import prepare_heads
+from models.audit_heads import prepare_heads, wrong_heads
 from models.audit_partitions import make_partitions
 from models.receipts import RECEIPT_COLUMNS
 from models.tables import metadata
@@ -67,12 +67,14 @@ class Migrated:
             the worker can only connect as the owner.
         former_keys: the retired keys that the audit's heads carried until now; empty if nothing
             was signed again.
+        wrong_heads: the chains of the audit whose heads are not genuine.
     """
 
     before: str | None
     after: str
     role: str | None
     former_keys: tuple[str, ...] = ()
+    wrong_heads: tuple[int, ...] = ()
 
 
 def migrate(
@@ -110,10 +112,11 @@ def migrate(
             if _role_exists(connection, gateway_role):
                 _grant_receipts(connection, gateway_role)
             former = prepare_heads(connection, keys)
+            wrong = wrong_heads(connection, keys)
             after = current_revision(connection)
     finally:
         engine.dispose()
-    return Migrated(before, after or head_revision(), role, tuple(sorted(former)))
+    return Migrated(before, after or head_revision(), role, tuple(sorted(former)), wrong)
 
 
 def current_revision(connection: Connection) -> str | None:

@@ -75,6 +75,15 @@ def _open_chains(connection: Connection, keys: AuditKeys) -> None:
     )
 
 
+_HEADS = text("SELECT chain, sequence, mac, key_id, head_mac FROM audit_chains ORDER BY chain")
+
+
+def wrong_heads(connection: Connection, keys: AuditKeys) -> tuple[int, ...]:
+    """The chains whose heads are missing or not genuine under any key: they are not continued."""
+    genuine = {head.chain for head in connection.execute(_HEADS) if _is_genuine(head, keys)}
+    return tuple(chain for chain in range(AUDIT_CHAINS) if chain not in genuine)
+
+
 _LOCKED = text(
     "SELECT chain, sequence, mac, key_id, head_mac FROM audit_chains ORDER BY chain FOR UPDATE"
 )

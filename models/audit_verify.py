@@ -194,12 +194,14 @@ class Walk:
 
     Attributes:
         misfit: what ends the walk.
+        names_unknown_key: whether that is a record whose key is not given.
         seen: how many records were looked at.
     """
 
     def __init__(self, head: Head, keys: AuditKeys) -> None:
         self.head = head
         self.misfit: Misfit | None = None
+        self.names_unknown_key = False
         self.seen = 0
         self._strays: list[Misfit] = []
         self._pending: Misfit | None = None
@@ -278,6 +280,7 @@ class Walk:
     def _wrong_with(self, record: Record) -> str | None:
         key = self._keys.get(record.key_id)
         if key is None:
+            self.names_unknown_key = True
             return _unknown(record.key_id)
         try:
             said = record.said(self.head.chain)

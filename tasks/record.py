@@ -31,6 +31,8 @@ def audit_entry(verdict: Verdict, *, now: datetime) -> AuditEntry:
             pass
     if verdict.claim.standing is Standing.REPLAY and verdict.claim.known is not None:
         context = {**context, "replay_of": str(verdict.claim.known.halt_id)}
+    if verdict.claim.standing is Standing.CONFLICT:  # the ledger has the first one's outcome
+        context = {**context, "conflict": True}
     return AuditEntry(
         at=now,
         action=action,
