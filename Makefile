@@ -54,7 +54,8 @@ format: $(INSTALLED) ## Format the code, and repair what ruff can repair
 bench: $(INSTALLED) ## Measure throughput, latency, growth and memory, beside Celery's own
 	@$(BIN)/python -m benchmarks $(ARGS)
 
-# make faults REQUESTS=100000 SEED=7 ENGINE=redis; ENGINE may be both, FAULTS=200 sets how many there are at least.
+# make faults REQUESTS=100000 SEED=7 ENGINE=redis; ENGINE may be both, FAULTS=200 sets how many there are at least,
+# ARGS="--kinds copies garbage" which.
 # 20,000 take about two minutes. For RabbitMQ, name one in ANDON_TEST_AMQP_URL.
 REQUESTS ?= 20000
 ENGINE ?= redis

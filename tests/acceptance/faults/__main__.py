@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         asked.requests,
         faults,
         poison=1 + asked.requests // 4000,
-        harm=frozenset(Fault[name.upper()] for name in asked.only) or frozenset(Fault),
+        harm=frozenset(Fault[name.upper()] for name in asked.kinds) or frozenset(Fault),
     )
     console = Console(stderr=True)
     worst = 0
@@ -69,7 +69,7 @@ def _parser() -> argparse.ArgumentParser:
         help=f"redis; RabbitMQ is the one that {VARIABLE} names",
     )
     parser.add_argument(
-        "--only",
+        "--kinds",
         nargs="+",
         default=(),
         metavar="KIND",

@@ -5,7 +5,7 @@ compared with it in the end.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -80,7 +80,8 @@ _OWN_EFFECT = {"submit_escalation": "escalations", "record_communication": "comm
 def draw_up(journals: Sequence[ReadJournal], stored: Stored) -> Account:
     """Judge a run that has come to rest."""
     messages = [message for journal in journals for message in journal.messages.values()]
-    books = _Books(messages, stored)
+    reissued = frozenset[str]().union(*(journal.reissued for journal in journals))
+    books = _Books(messages, stored, reissued)
     findings = [
         *_unfinished(journals, stored),
         *books.requests(),
@@ -91,6 +92,7 @@ def draw_up(journals: Sequence[ReadJournal], stored: Stored) -> Account:
         *books.outcomes(),
         *_invented(messages, stored),
         *_misfits(stored),
+        *_numbers_given_twice(stored),
         *_other_status(messages, stored),
     ]
     return Account(findings, _figures(messages, stored), _ends(stored))
@@ -99,8 +101,12 @@ def draw_up(journals: Sequence[ReadJournal], stored: Stored) -> Account:
 class _Books:
     """Journals and facts, each by what they are looked up by."""
 
-    def __init__(self, messages: Sequence[Journalled], stored: Stored) -> None:
+    def __init__(
+        self, messages: Sequence[Journalled], stored: Stored, reissued: frozenset[str]
+    ) -> None:
         tables = stored.tables
+        self.reissued = reissued
+        self.may_be_lost = stored.may_be_lost
         self.by_id = grouped(_genuine(messages), lambda each: each.planned.id)
         self.strangers = [m for m in messages if m.planned.nature in _FOREIGN]
         self.ledger = grouped(tables["requests"], lambda row: row.request_id)
@@ -111,7 +117,9 @@ class _Books:
         }
         self.incident_rows = tables["incidents"]
         self.updates_of = grouped(tables["incident_updates"], lambda row: row.incident_id)
-        self.records = grouped(tables["audit_records"], lambda row: row.entry)
+        self.records = grouped(
+            [row for row in tables["audit_records"] if row.entry], lambda row: row.entry
+        )
         self.told = grouped(stored.outcomes, lambda outcome: outcome.identity)
         self.told_by_entry = grouped(stored.outcomes, lambda outcome: outcome.entry)
 
@@ -179,7 +187,9 @@ class _Books:
             for reason in {halt.reason for halt in halts} - {planned.expected}:
                 yield Finding(Wrong.OTHER_OUTCOME, planned.key, f"halted as {reason}")
             for halt in halts:
-                told = self.told_by_entry.get(halt.entry, [])
+                told = [o for o in self.told_by_entry.get(halt.entry, ()) if o.identity is None]
+                if not told and self.may_be_lost(halt.entry):
+                    continue
                 if not told or any(each.data != told[0].data for each in told):
                     yield Finding(Wrong.UNTOLD, planned.key, f"{len(told)} outcomes")
 
@@ -239,7 +249,7 @@ class _Books:
         for entry, key in (stored | known).items():
             outcomes = Counter(record.outcome for record in self.records.get(entry, ()))
             ends = sum(outcomes[outcome] for outcome in _TERMINAL)
-            if ends != 1 or outcomes["waiting"] > 1:
+            if ends != 1 + (entry in self.reissued) or outcomes["waiting"] > 1:
                 yield Finding(Wrong.UNRECORDED, key, f"{entry}: {dict(outcomes)}")
         for entry, records in self.records.items():
             if entry in stored or entry in known:
@@ -268,6 +278,10 @@ class _Books:
         """Each request's end was told, as it is stored, and each time in the same words."""
         for request_id in self.by_id:
             told = grouped(self.told.get(Identity(SOURCE, request_id), []), lambda each: each.entry)
+            conflicts = {halt.entry for halt in self.halts.get(request_id, ())}
+            own = {row.entry for row in self.ledger.get(request_id, ())}
+            for entry in [each for each in told if self._is_forgotten(each, own | conflicts)]:
+                del told[entry]
             for entry, outcomes in told.items():
                 if any(outcome.data != outcomes[0].data for outcome in outcomes):
                     yield Finding(Wrong.UNTOLD, request_id, f"{entry}: told in different words")
@@ -276,10 +290,13 @@ class _Books:
                     yield Finding(Wrong.UNTOLD, request_id, "its outcome was never published")
                 elif told[row.entry][0].data != _as_told(row):
                     yield Finding(Wrong.UNTOLD, request_id, "published and stored outcomes differ")
-            conflicts = {halt.entry for halt in self.halts.get(request_id, ())}
-            entries = {row.entry for row in self.ledger.get(request_id, ())} | conflicts
-            for entry in entries ^ told.keys():
+            untold = {e for e in conflicts - own - told.keys() if self.may_be_lost(e)}
+            for entry in ((own | conflicts) ^ told.keys()) - untold:
                 yield Finding(Wrong.UNTOLD, request_id, f"{entry}: told or stored, but not both")
+
+    def _is_forgotten(self, entry: str, stored: Collection[str]) -> bool:
+        """Whether an outcome is of a decision that went with a state of PostgreSQL."""
+        return entry not in stored and self.may_be_lost(entry)
 
 
 def _genuine(messages: Iterable[Journalled]) -> list[Journalled]:
@@ -358,6 +375,23 @@ def _misfits(stored: Stored) -> Iterator[Finding]:
     for misfit in stored.misfits:
         where = f"chain {misfit.chain}, record {misfit.sequence}"
         yield Finding(Wrong.UNRECORDED, where, misfit.message)
+    if stored.verified.code != 0:
+        yield Finding(Wrong.UNRECORDED, "andon audit verify", str(stored.verified.document))
+
+
+def _numbers_given_twice(stored: Stored) -> Iterator[Finding]:
+    """No number of an incident was ever told that is another request's now."""
+    opened_by = {str(row.incident_id): row.request_id for row in stored.tables["incidents"]}
+    for outcome in stored.outcomes:
+        result = outcome.data.get("result", {})
+        if outcome.identity is None or outcome.data["procedure"] != "report_incident":
+            continue
+        if not result or result.get("deduplicated"):
+            continue
+        number = result["incident_id"]
+        if opened_by.get(number, outcome.identity.id) != outcome.identity.id:
+            what = f"incident {number} was told, which is {opened_by[number]}'s"
+            yield Finding(Wrong.DOUBLED, outcome.identity.id, what)
 
 
 def _other_status(messages: Sequence[Journalled], stored: Stored) -> Iterator[Finding]:
@@ -367,7 +401,7 @@ def _other_status(messages: Sequence[Journalled], stored: Stored) -> Iterator[Fi
         yield Finding(Wrong.STATUS, "exit code", f"{status.code}: {status.document}")
         return
     account = status.document["account"]
-    records = Counter(record.outcome for record in stored.tables["audit_records"])
+    records = Counter(record.outcome for record in stored.tables["audit_records"] if record.entry)
     counted = {
         "done": records["done"],
         "halted": records["halted"],
@@ -380,6 +414,8 @@ def _other_status(messages: Sequence[Journalled], stored: Stored) -> Iterator[Fi
         return
     if not account["holds"]:
         yield Finding(Wrong.STATUS, "account", f"does not hold: {account}")
+    if stored.losses:  # what was accepted is known no better than that
+        return
     confirmed = sum(len(message.entries) for message in messages)
     attempted = sum(message.attempts for message in messages)
     if not confirmed <= account["accepted"] <= attempted:

@@ -19,7 +19,7 @@ from models.rabbitmq import (
     open_channel,
     undelivered,
 )
-from models.streams import StreamNames
+from models.streams import Lane, StreamNames
 from tests.acceptance.faults.proxy import LOOPBACK, Address, Proxy
 from tests.support.rabbitmq import VARIABLE
 from tests.support.traffic import Traffic
@@ -63,6 +63,12 @@ class Broker(Protocol):
     def restart(self) -> None:
         """Start it again after it was killed."""
 
+    def fill(self) -> None:
+        """Have no room for anything more, until it is emptied."""
+
+    def empty(self) -> None:
+        """Have room again."""
+
     def close_clients(self) -> None:
         """Have the broker itself close the connections of its clients."""
 
@@ -71,6 +77,9 @@ class Broker(Protocol):
 
     def left(self) -> int:
         """How many entries are there; those in hand may be left out."""
+
+    def undecided(self) -> frozenset[str]:
+        """The entries that are there, in hand or not, as publishers are told them."""
 
 
 class RedisStage:
@@ -113,6 +122,16 @@ class RedisStage:
         """Start it, or start it again after it was killed."""
         self.url = self._server.start()
 
+    def fill(self) -> None:
+        """Have its `maxmemory` be less than it has already."""
+        with suppress(redis.RedisError), redis.Redis.from_url(self.url) as client:
+            client.config_set("maxmemory", "1mb")
+
+    def empty(self) -> None:
+        """Have more than enough."""
+        with suppress(redis.RedisError), redis.Redis.from_url(self.url) as client:
+            client.config_set("maxmemory", "8gb")
+
     def close_clients(self) -> None:
         """Have Redis itself close the connections of its clients."""
         with suppress(redis.RedisError), redis.Redis.from_url(self.url) as client:
@@ -128,6 +147,15 @@ class RedisStage:
         """How many entries are there, in hand or not."""
         with redis.Redis.from_url(self.url) as client:
             return Traffic(client, self.names).left()
+
+    def undecided(self) -> frozenset[str]:
+        """The entries that are there, in hand or not, as publishers are told them."""
+        with redis.Redis.from_url(self.url) as client:
+            return frozenset(
+                f"{stream}/{number.decode()}"
+                for stream in map(self.names.intake, Lane)
+                for number, _ in client.xrange(stream)
+            )
 
     def _address(self) -> Address:
         parts = urlsplit(self.url)
@@ -168,7 +196,13 @@ class RabbitStage:
         names = self.names
         with closing(self._connected()) as connection:
             channel = open_channel(connection)
-            for queue in (*intake_queues(names), names.outcomes, names.halts, _tasks(names)):
+            for queue in (
+                *intake_queues(names),
+                names.set_aside,
+                names.outcomes,
+                names.halts,
+                _tasks(names),
+            ):
                 channel.queue_delete(queue)
             channel.exchange_delete(names.intake_exchange)
 
@@ -185,6 +219,12 @@ class RabbitStage:
     def restart(self) -> None:
         """It is never killed."""
 
+    def fill(self) -> None:
+        """It has others' messages too, and is not filled."""
+
+    def empty(self) -> None:
+        """It was not filled."""
+
     def close_clients(self) -> None:
         """AMQP lets nobody close another's connection."""
 
@@ -195,9 +235,14 @@ class RabbitStage:
     def left(self) -> int:
         """How many messages nobody has in hand."""
         channel = open_channel(self._connected())
-        count = sum(undelivered(channel, queue) for queue in intake_queues(self.names))
+        queues = (*intake_queues(self.names), self.names.set_aside)
+        count = sum(undelivered(channel, queue) for queue in queues)
         channel.close()
         return count
+
+    def undecided(self) -> frozenset[str]:
+        """Nobody is told what is on a queue without taking it."""
+        return frozenset()
 
     def _connected(self) -> Connection:
         if self._connection is None or not self._connection.connected:

@@ -8,10 +8,11 @@ import os
 import signal
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
+from datetime import timedelta
 from enum import StrEnum
 from random import Random
 
-from tests.acceptance.faults.stage import CLAIM_IDLE, Stage
+from tests.acceptance.faults.stage import CLAIM_IDLE, STATEMENT_LIMIT, Stage
 from tests.support.workers import pool_of
 
 
@@ -45,6 +46,19 @@ class Fault(StrEnum):
     STALL_POSTGRES = "worker–PostgreSQL stalled"
     REFUSE_BROKER = "worker–broker refused"
     REFUSE_POSTGRES = "worker–PostgreSQL refused"
+    SLOW_POSTGRES = "each reply of PostgreSQL late, just within its limit"
+    COPIES = "one request in many copies"
+    GARBAGE = "one piece of garbage in many copies"
+    FILL_BROKER = "the broker at its maxmemory"
+    REISSUE_ENTRY = "an entry number given out twice"
+    CLOCK_WORKER = "the worker's clock jumps"
+    CLOCK_SCHEDULES = "the schedules' clock jumps"
+    CLOCK_GATEWAY = "the gateway's clock jumps"
+    CLOCK_PRODUCER = "a producer's clock is wrong"
+    SAVE_REGISTRY = "the registry saved slowly"
+    IDLE_GATEWAY = "the gateway under idle connections"
+    OLDER_BROKER = "an older state of the broker put back"
+    OLDER_POSTGRES = "an older state of PostgreSQL put back"
 
 
 Harm = Callable[[Stage, Random], None]
@@ -138,6 +152,51 @@ def _refuse_postgres(stage: Stage, rng: Random) -> None:
     stage.later(rng.uniform(0.3, 2), stage.to_postgres.accept)
 
 
+def _slow_postgres(stage: Stage, rng: Random) -> None:
+    stage.to_postgres.slow_down(rng.uniform(0.3, 0.9) * STATEMENT_LIMIT)
+    stage.later(rng.uniform(2, 2 * CLAIM_IDLE), stage.to_postgres.slow_down)
+
+
+def _fill_broker(stage: Stage, rng: Random) -> None:
+    stage.broker.fill()
+    stage.later(rng.uniform(0.5, 2), stage.broker.empty)
+
+
+def _reissue_entry(stage: Stage, rng: Random) -> None:
+    stage.traffic.reissue(stage.decided_entries(), rng)
+
+
+def _jump(process: str) -> Harm:
+    def jump(stage: Stage, rng: Random) -> None:
+        clock = stage.clocks[process]
+        clock.set(_shift(rng).total_seconds())
+        stage.later(rng.uniform(0.5, CLAIM_IDLE + 1), clock.set)
+
+    return jump
+
+
+def _shift(rng: Random) -> timedelta:
+    """By minutes or by a month, ahead or behind."""
+    far = rng.choice((timedelta(minutes=rng.uniform(1, 10)), timedelta(days=31)))
+    return rng.choice((-1, 1)) * far
+
+
+def _save_registry(stage: Stage, rng: Random) -> None:
+    seconds = rng.uniform(0.5, 2)
+    stage.later(0, lambda: stage.save_registry_slowly(seconds))
+
+
+def _idle_gateway(stage: Stage, rng: Random) -> None:
+    seconds = rng.uniform(1, 3)
+    stage.later(0, lambda: stage.hold_idle(seconds))
+
+
+PREPARATION: Mapping[Fault, Callable[[Stage], None]] = {
+    Fault.OLDER_BROKER: Stage.remember_broker,
+    Fault.OLDER_POSTGRES: Stage.remember_postgres,
+}
+"""What is done before the traffic that a fault then meets."""
+
 HARM: Mapping[Fault, Harm] = {
     Fault.KILL_MAIN: _kill_main,
     Fault.KILL_WORKER: _kill_worker,
@@ -166,10 +225,32 @@ HARM: Mapping[Fault, Harm] = {
     Fault.STALL_POSTGRES: _stall_postgres,
     Fault.REFUSE_BROKER: _refuse_broker,
     Fault.REFUSE_POSTGRES: _refuse_postgres,
+    Fault.SLOW_POSTGRES: _slow_postgres,
+    Fault.COPIES: lambda stage, rng: stage.traffic.copies(rng),
+    Fault.GARBAGE: lambda stage, rng: stage.traffic.garbage(rng),
+    Fault.FILL_BROKER: _fill_broker,
+    Fault.REISSUE_ENTRY: _reissue_entry,
+    Fault.CLOCK_WORKER: _jump("worker"),
+    Fault.CLOCK_SCHEDULES: _jump("schedules"),
+    Fault.CLOCK_GATEWAY: _jump("gateway"),
+    Fault.CLOCK_PRODUCER: lambda stage, rng: stage.traffic.shifted(rng, _shift(rng)),
+    Fault.SAVE_REGISTRY: _save_registry,
+    Fault.IDLE_GATEWAY: _idle_gateway,
+    Fault.OLDER_BROKER: lambda stage, _: stage.put_back_broker(),
+    Fault.OLDER_POSTGRES: lambda stage, _: stage.put_back_postgres(),
 }
 
-OF_A_BROKER_OF_ITS_OWN = frozenset({Fault.KILL_BROKER, Fault.CLOSE_CLIENTS})
-"""Not done to a broker that others use too."""
+OF_A_BROKER_OF_ITS_OWN = frozenset(
+    {
+        Fault.KILL_BROKER,
+        Fault.CLOSE_CLIENTS,
+        Fault.FILL_BROKER,
+        Fault.REISSUE_ENTRY,
+        Fault.OLDER_BROKER,
+        Fault.OLDER_POSTGRES,
+    }
+)
+"""Not done to a broker that others use too, or not to be accounted for without entry numbers."""
 
 
 def schedule(rng: Random, faults: int, *, kinds: Collection[Fault]) -> Sequence[Fault]:

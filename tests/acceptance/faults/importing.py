@@ -4,7 +4,6 @@ The importer is killed when a fault asks for it, and started again until it has 
 it is after an outage. A file is imported whole or again: what was published already is a duplicate.
 """
 
-import hashlib
 import subprocess
 import sys
 import time
@@ -118,7 +117,7 @@ class Imports:
                 id=asked.name,
                 time=asked.time,
             )
-            self.journal.plan(planned, hashlib.sha256(event.event).hexdigest())
+            self.journal.plan(planned, event.event)
 
     def _import(self, file: Path, rows: Sequence[Planned]) -> None:
         """Start the importer until it has come to its end."""
@@ -147,7 +146,7 @@ class Imports:
                 [
                     *(sys.executable, "-m", "console.app", "import", "vendor-report", str(file)),
                     *("--mapping", str(self.directory / f"{self.report}-mapping.toml")),
-                    *("--report-id", self.report, "--results", str(results), "--timeout", "60"),
+                    *("--report-id", self.report, "--results", str(results), "--timeout", "20"),
                 ],
                 cwd=self.directory,
                 env=command_environment(self.environment) | {"PYTHONPATH": str(_ROOT)},

@@ -4,6 +4,7 @@ Every line is on the disk before the producer goes on, so that the journal knows
 as anybody who received something. The account is drawn up from nothing else.
 """
 
+import hashlib
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
@@ -21,15 +22,20 @@ class Journalled:
 
     Attributes:
         planned: what it asks for, and what must come of it.
-        sha256: of its bytes, in hex.
+        event: its bytes.
         attempts: how often it may have been published.
         entries: where it arrived for certain; fewer than attempts where a reply got lost.
     """
 
     planned: Planned
-    sha256: str
+    event: bytes
     attempts: int = 0
     entries: list[str] = field(default_factory=list)
+
+    @property
+    def sha256(self) -> str:
+        """Of its bytes, in hex."""
+        return hashlib.sha256(self.event).hexdigest()
 
     @property
     def in_doubt(self) -> int:
@@ -43,9 +49,9 @@ class Journal:
     def __init__(self, path: Path) -> None:
         self._file: BinaryIO = path.open("ab", buffering=0)
 
-    def plan(self, planned: Planned, sha256: str) -> None:
+    def plan(self, planned: Planned, event: bytes) -> None:
         """Note a message before it is published for the first time."""
-        self._write({"planned": asdict(planned), "sha256": sha256}, sync=False)
+        self._write({"planned": asdict(planned), "event": event.decode()}, sync=False)
 
     def about_to_publish(self, keys: Sequence[str]) -> None:
         """Note an attempt to publish these messages, in order, before it is made."""
@@ -54,6 +60,10 @@ class Journal:
     def confirmed(self, keys: Iterable[str], entries: Iterable[str]) -> None:
         """Note where they arrived."""
         self._write({"confirmed": list(zip(keys, entries, strict=True))}, sync=False)
+
+    def reissued(self, entry: str) -> None:
+        """Note that another message had this entry before."""
+        self._write({"reissued": entry}, sync=False)
 
     def finished(self) -> None:
         """Note that everything planned was published and confirmed."""
@@ -71,21 +81,22 @@ class Journal:
 
 @dataclass(frozen=True, slots=True)
 class ReadJournal:
-    """What a journal file says; *messages* by their keys."""
+    """What a journal file says: *messages* by their keys, and which entries two messages had."""
 
     messages: dict[str, Journalled]
     finished: bool
+    reissued: frozenset[str] = frozenset()
 
 
 def read_journal(path: Path) -> ReadJournal:
     """Read one journal file."""
     messages: dict[str, Journalled] = {}
-    finished = False
+    finished, reissued = False, set()
     for text in path.read_bytes().splitlines():
         match orjson.loads(text):
-            case {"planned": planned, "sha256": sha256}:
+            case {"planned": planned, "event": event}:
                 nature = Nature(planned.pop("nature"))
-                message = Journalled(Planned(**planned, nature=nature), sha256)
+                message = Journalled(Planned(**planned, nature=nature), event.encode())
                 messages[message.planned.key] = message
             case {"attempt": keys}:
                 for key in keys:
@@ -93,8 +104,10 @@ def read_journal(path: Path) -> ReadJournal:
             case {"confirmed": pairs}:
                 for key, entry in pairs:
                     messages[key].entries.append(entry)
+            case {"reissued": entry}:
+                reissued.add(entry)
             case {"finished": True}:
                 finished = True
             case line:
                 raise ValueError(f"{path}: not a line of a journal: {line}")
-    return ReadJournal(messages, finished)
+    return ReadJournal(messages, finished, frozenset(reissued))

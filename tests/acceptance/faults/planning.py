@@ -62,7 +62,7 @@ Story = Sequence[Planned]
 
 
 @dataclass(slots=True)
-class _Teller:
+class Teller:
     """Makes up the stories of one producer; *prefix* is what its ids begin with."""
 
     rng: Random
@@ -70,6 +70,7 @@ class _Teller:
     _numbers: Iterator[int] = field(default_factory=lambda: count(1))
 
     def new_id(self) -> str:
+        """An id that no other message of the run has."""
         return f"{self.prefix}{next(self._numbers):06}"
 
     def report(self, **changes: Any) -> Planned:
@@ -110,6 +111,11 @@ class _Teller:
         if len(told) > 1 and self.rng.random() < 0.2:
             told[0], told[1] = told[1], told[0]
         return told
+
+    def note(self, first: Planned) -> Planned:
+        """A note about a report's incident, which leaves it as it is."""
+        data = update(incident_id=None, change_set=None, note="Looked into it")
+        return self.follow_up("update_incident", data, first)
 
     def _update(self, first: Planned, status: str | None) -> Planned:
         changes = {"category": self.rng.choice(_CATEGORIES)} | (
@@ -224,37 +230,37 @@ _FAULTY_FOLLOW_UPS: Sequence[tuple[str, dict[str, Any], str, dict[str, Any]]] = 
 )  # fmt: skip
 
 
-Telling = Callable[[_Teller], Story]
+Telling = Callable[[Teller], Story]
 
 EVERYTHING: Mapping[Telling, int] = {
-    _Teller.incident: 50,
-    _Teller.same_key: 5,
-    _Teller.faulty_report: 14,
-    _Teller.faulty_follow_up: 8,
-    _Teller.unknown_procedure: 2,
-    _Teller.rivals: 5,
-    _Teller.foreign: 6,
-    _Teller.repeated_report: 5,
+    Teller.incident: 50,
+    Teller.same_key: 5,
+    Teller.faulty_report: 14,
+    Teller.faulty_follow_up: 8,
+    Teller.unknown_procedure: 2,
+    Teller.rivals: 5,
+    Teller.foreign: 6,
+    Teller.repeated_report: 5,
 }
 """How often each story is told, in proportion."""
 
 THROUGH_THE_GATEWAY: Mapping[Telling, int] = {
-    _Teller.incident: 50,
-    _Teller.same_key: 5,
-    _Teller.faulty_follow_up: 8,
-    _Teller.rivals: 5,
-    _Teller.repeated_report: 5,
+    Teller.incident: 50,
+    Teller.same_key: 5,
+    Teller.faulty_follow_up: 8,
+    Teller.rivals: 5,
+    Teller.repeated_report: 5,
 }
 """What the gateway does not refuse: it looks at signatures and inputs before it publishes."""
 
 THROUGH_THE_IMPORTER: Mapping[Telling, int] = {
-    _Teller.incident: 50,
-    _Teller.same_key: 5,
-    _Teller.faulty_follow_up: 8,
+    Teller.incident: 50,
+    Teller.same_key: 5,
+    Teller.faulty_follow_up: 8,
 }
 """What a file may hold: no row twice, and none that the mapping refuses."""
 
-REPORTS_ONLY: Mapping[Telling, int] = {_Teller.repeated_report: 1}
+REPORTS_ONLY: Mapping[Telling, int] = {Teller.repeated_report: 1}
 """Reports that are done, each published several times."""
 
 
@@ -278,7 +284,7 @@ def plan(
         prefix: of all ids, instead of one by the producer's number.
     """
     rng = Random(f"{seed}/{producer}")  # noqa: S311  # a seed is the point
-    teller = _Teller(rng, f"p{producer}-" if prefix is None else prefix)
+    teller = Teller(rng, f"p{producer}-" if prefix is None else prefix)
     tellings, weights = list(stories), list(stories.values())
     told = [teller.poison() for _ in range(poison)]
     published = 0

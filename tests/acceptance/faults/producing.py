@@ -5,11 +5,11 @@ share of the plan that the run allows by no more than a chunk. One of them goes 
 and repeats a call until it is answered with 202; another one imports files.
 """
 
-import hashlib
 import http.client
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from multiprocessing.sharedctypes import Synchronized
 from pathlib import Path
 from random import Random
@@ -20,7 +20,7 @@ from producers.client import Client, IntakeFull, IntakeUnreachable, SignedEvent
 from tests.acceptance.faults.importing import Imports, whole
 from tests.acceptance.faults.journal import Journal
 from tests.acceptance.faults.planning import Nature, Planned
-from tests.acceptance.faults.stage import SPAWN
+from tests.acceptance.faults.spawning import SPAWN
 from tests.support.gateways import bearer
 from tests.support.requests import KEY_ID, SECRET, SOURCE
 
@@ -32,7 +32,7 @@ _GATEWAY_TRIES = 10
 """More often than this the gateway does not publish an event of one call."""
 _PATIENCE = 300.0
 """Seconds for which a producer tries; no outage of a run is that long."""
-_FORGED = b"not the secret of this source..."
+FORGED = b"not the secret of this source..."
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +115,7 @@ def _produce(
     _kills: "Synchronized[int]",
 ) -> None:
     rng = Random(f"{order.seed}/chunks/{order.number}")  # noqa: S311  # a seed is the point
-    genuine, forger = (_client(order, secret) for secret in (SECRET, _FORGED))
+    genuine, forger = (client_for(order.url, order.names, each) for each in (SECRET, FORGED))
     journal = Journal(order.journal)
     signed: dict[str, SignedEvent] = {}
     done = 0
@@ -125,12 +125,12 @@ def _produce(
         for planned in chunk:
             if planned.key not in signed:
                 client = forger if planned.nature is Nature.FORGED else genuine
-                event = signed[planned.key] = _sign(client, planned)
-                journal.plan(planned, hashlib.sha256(event.event).hexdigest())
+                event = signed[planned.key] = sign_planned(client, planned)
+                journal.plan(planned, event.event)
         lane = Lane.BULK if rng.random() < 0.2 else Lane.URGENT
         keys = [planned.key for planned in chunk]
         if order.gateway is None:
-            _publish(genuine, journal, keys, signed, lane)
+            publish(genuine, journal, keys, signed, lane)
         else:
             _post(order.gateway, journal, keys, signed)
         done += len(chunk)
@@ -152,7 +152,7 @@ def _produce_by_import(
         order.journal.parent,
         report_of(order.number),
         order.importer,
-        _client(order, SECRET),
+        client_for(order.url, order.names, SECRET),
         journal,
         rng,
         kills,
@@ -179,25 +179,26 @@ def _await(allowed: "Synchronized[float]", done: int, order: Order) -> None:
         time.sleep(0.002)
 
 
-def _client(order: Order, secret: bytes) -> "Client":
-    # One try a call: each attempt is noted in the journal before it is made.
-    return Client(
-        order.url, source=SOURCE, key_id=KEY_ID, secret=secret, names=order.names, retry_for=0
-    )
+def client_for(url: str, names: StreamNames, secret: bytes) -> "Client":
+    """A client that tries once a call: each attempt is noted in the journal before it is made."""
+    return Client(url, source=SOURCE, key_id=KEY_ID, secret=secret, names=names, retry_for=0)
 
 
-def _sign(client: "Client", planned: Planned) -> SignedEvent:
+def sign_planned(
+    client: "Client", planned: Planned, *, time: datetime | None = None
+) -> SignedEvent:
+    """The bytes of a message, signed; with a *time*, as if it were now."""
     if planned.nature is Nature.MALFORMED:
         return client.sign(f'{{"specversion": "1.0", "id": "{planned.id}"'.encode())
-    return client.prepare(planned.procedure, planned.data, id=planned.id)
+    return client.prepare(planned.procedure, planned.data, id=planned.id, time=time)
 
 
-def _publish(
+def publish(
     client: "Client",
     journal: Journal,
     keys: Sequence[str],
     signed: Mapping[str, SignedEvent],
-    lane: Lane,
+    lane: Lane = Lane.URGENT,
 ) -> None:
     """Publish until it is confirmed; what is in doubt is published again."""
     left = list(keys)

@@ -51,6 +51,7 @@ class Proxy:
         self._flowing = asyncio.Event()
         self._flowing.set()
         self._refusing = False
+        self._later = 0.0
         self._losing: set[_Link] = set()
         self._tearing: set[_Link] = set()
         self._listening: asyncio.Server | None = None
@@ -87,6 +88,10 @@ class Proxy:
         """Let everything through."""
         self._soon(self._flowing.set)
 
+    def slow_down(self, seconds: float = 0.0) -> None:
+        """Let each reply come so much later; at once again by default."""
+        self._later = seconds
+
     def refuse(self) -> None:
         """Cut all connections and accept none until `accept`."""
         self._soon(self._refuse)
@@ -96,7 +101,8 @@ class Proxy:
         self._soon(self._accept)
 
     def heal(self) -> None:
-        """Let everything through, to everybody, whole."""
+        """Let everything through, to everybody, whole and at once."""
+        self.slow_down()
         for change in (self._flowing.set, self._accept, self._losing.clear, self._tearing.clear):
             self._soon(change)
 
@@ -173,6 +179,8 @@ class Proxy:
         with suppress(OSError):
             while data := await reader.read(_AT_ONCE):
                 await self._flowing.wait()
+                if replies and self._later:
+                    await asyncio.sleep(self._later)
                 if replies and link in self._losing:
                     return
                 if not replies and link in self._tearing:

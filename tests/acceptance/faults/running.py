@@ -13,8 +13,15 @@ from random import Random
 
 from tests.acceptance.faults.accounting import Account, draw_up
 from tests.acceptance.faults.brokers import Broker
-from tests.acceptance.faults.faulting import HARM, OF_A_BROKER_OF_ITS_OWN, Fault, schedule
+from tests.acceptance.faults.faulting import (
+    HARM,
+    OF_A_BROKER_OF_ITS_OWN,
+    PREPARATION,
+    Fault,
+    schedule,
+)
 from tests.acceptance.faults.journal import ReadJournal, read_journal
+from tests.acceptance.faults.losses import certain, publish_again
 from tests.acceptance.faults.planning import (
     EVERYTHING,
     THROUGH_THE_GATEWAY,
@@ -23,13 +30,18 @@ from tests.acceptance.faults.planning import (
     plan,
 )
 from tests.acceptance.faults.producing import Order, Producers, report_of
-from tests.acceptance.faults.stage import Stage
+from tests.acceptance.faults.stage import FAULT_JOURNAL, Stage
 from tests.acceptance.faults.stored import Stored, read_stored
 from tests.acceptance.faults.tampering import Tampering
 from tests.support.waiting import wait_for
 
+_BUSY_WITHIN = 2.0
+"""Seconds that a fault waits for work to meet."""
 _IMPORTED = 10
 """One of so many requests comes in files, few enough for one to be imported amid faults."""
+
+_BULK, _LEAST_BULK = 10, 200
+"""As many copies of one message come at once as a tenth of all requests, but no fewer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +126,14 @@ def carry_out(run: Run, directory: Path, broker: Broker, tell: Tell = lambda _: 
     Raises:
         AssertionError: it does not come to rest.
     """
-    stage = Stage(directory, broker, tampering=run.tampering, settings=run.settings)
+    stage = Stage(
+        directory,
+        broker,
+        tampering=run.tampering,
+        settings=run.settings,
+        seed=run.seed,
+        bulk=max(_LEAST_BULK, run.requests // _BULK),
+    )
     with stage:
         return _Running(run, stage, tell).go()
 
@@ -133,7 +152,8 @@ class _Running:
         self._amid = 0
         self._decided = 0
         self._journals = [
-            stage.directory / f"producer-{number}.jsonl" for number in range(run.producers)
+            *(stage.directory / f"producer-{number}.jsonl" for number in range(run.producers)),
+            stage.directory / FAULT_JOURNAL,
         ]
         self._producers = Producers(
             [self._order_of(number) for number in range(run.producers)], stage.importer_kills
@@ -189,7 +209,7 @@ class _Running:
         finally:
             self._producers.end()
         self._tell("drawing up the account")
-        journals = [read_journal(path) for path in self._journals]
+        journals = [certain(self._stage, read_journal(path)) for path in self._journals]
         stored = read_stored(self._stage)
         account = draw_up(journals, stored)
         seconds = time.monotonic() - began
@@ -210,8 +230,11 @@ class _Running:
     def _meet(self, fault: Fault) -> None:
         """Let some traffic in, wait until a worker has some of it in hand, and do harm."""
         self._tell(fault)
+        self._stage.revive()
+        if fault in PREPARATION:
+            PREPARATION[fault](self._stage)
         self._producers.allow(self._share(self._done.total() + 2))
-        self._amid += _within(0.5, self._stage.broker.is_busy)
+        self._amid += _within(_BUSY_WITHIN, self._stage.broker.is_busy)
         time.sleep(self._rng.uniform(0, 0.03))
         HARM[fault](self._stage, self._rng)
         self._done[fault] += 1
@@ -233,7 +256,12 @@ class _Running:
         self._producers.allow(1.0)
         self._tell("publishing the rest")
         self._stage.calm_down()
+        self._stage.revive()
         self._producers.join(300)
+        self._stage.traffic.close()
+        if self._stage.losses:
+            self._tell("publishing again what may be lost")
+            publish_again(self._stage, self._journals)
         until = time.monotonic() + self._run.drained_within
         while True:
             self._stage.fresh_worker()

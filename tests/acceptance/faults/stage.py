@@ -4,12 +4,13 @@ The broker stands behind one small class for each engine. PostgreSQL commits to 
 writes every command to it before it answers, so neither may lose anything when it is killed.
 """
 
-import multiprocessing
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
 from multiprocessing.sharedctypes import Synchronized
@@ -24,19 +25,30 @@ from producers.engines import connect_publisher
 from producers.outcomes import PublishedOutcome
 from tasks.putting_off import WORTH_TELLING
 from tests.acceptance.faults.brokers import OUTCOMES_KEPT, Broker
+from tests.acceptance.faults.clocks import Clock
+from tests.acceptance.faults.fault_traffic import FaultTraffic
+from tests.acceptance.faults.idling import hold_idle
+from tests.acceptance.faults.older_states import Loss, OlderState
 from tests.acceptance.faults.proxy import LOOPBACK, Address, Proxy
+from tests.acceptance.faults.spawning import SPAWN
 from tests.acceptance.faults.tampering import Tampering
 from tests.support.gateways import gateway_environment, port_kept
 from tests.support.installation import AUDIT_KEY, Installation, make_installation
+from tests.support.shell import andon
 from tests.support.workers import WorkerProcess
 
 CLAIM_IDLE = 2.0
 """Seconds after which a worker's unfinished entries are taken over, in a run."""
+STATEMENT_LIMIT = 0.8 * CLAIM_IDLE
+"""Seconds after which PostgreSQL gives up a worker's statement."""
 BATCH_SIZE = 2 * WORTH_TELLING
 """Small, so that faults meet many batches, and large enough for some of one to be put off."""
-SPAWN = multiprocessing.get_context("spawn")
-"""How the run's own processes are started."""
+FAULT_JOURNAL = "faults.jsonl"
+"""What faults themselves published."""
 _STOPS_WITHIN = 20.0
+_PIECES = 40
+_IDLE = 1_200
+"""More connections than a gateway takes."""
 _SCHEDULES = (
     "from worker.schedules import run_schedules; from worker.settings import load_settings; "
     "run_schedules(load_settings())"
@@ -51,8 +63,12 @@ class Stage:
         broker: not started yet.
         tampering: what is done to the workers, or to the gateway.
         settings: environment variables, besides those that every run needs.
+        seed: of the run.
+        bulk: how many copies of one message come at once.
 
     Attributes:
+        clocks: of the processes, by their names.
+        losses: what may be lost, where an older state was put back.
         slow_stops: workers that were told to stop and had to be killed.
         importer_kills: how often the importer is to be killed, in all; its producer starts it, and
             does that.
@@ -65,6 +81,8 @@ class Stage:
         *,
         tampering: Tampering = Tampering.NONE,
         settings: Mapping[str, str] | None = None,
+        seed: int = 0,
+        bulk: int = 200,
     ) -> None:
         self.directory = directory
         self.broker = broker
@@ -72,6 +90,14 @@ class Stage:
         self.to_postgres = Proxy(self._postgres_address)
         self.slow_stops = 0
         self.importer_kills: Synchronized[int] = SPAWN.Value("q", 0)
+        self.clocks = {
+            name: Clock(directory / f"{name}.clock") for name in ("worker", "schedules", "gateway")
+        }
+        self.losses: list[Loss] = []
+        self._older_broker = OlderState(directory / "redis/appendonlydir", directory / "redis-then")
+        self._older_postgres = OlderState(directory / "postgres/data", directory / "postgres-then")
+        self._seed, self._bulk = seed, bulk
+        self._traffic: FaultTraffic | None = None
         self._tampering = tampering
         self._extra = dict(settings or {})
         self._urls = PostgresUrls("", "", "", "")
@@ -104,6 +130,12 @@ class Stage:
         return self._gateway
 
     @property
+    def traffic(self) -> FaultTraffic:
+        """What faults bring along."""
+        assert self._traffic is not None
+        return self._traffic
+
+    @property
     def gateway_url(self) -> str:
         """Where every gateway of the run listens."""
         return f"http://{LOOPBACK}:{self._gateway_port}"
@@ -126,6 +158,9 @@ class Stage:
             cleaning.callback(self._installation.close)
             cleaning.callback(self._end_processes)
             self._gateway_port = cleaning.enter_context(port_kept())
+            self._traffic = FaultTraffic(
+                self.broker, self.directory / FAULT_JOURNAL, bulk=self._bulk, seed=self._seed
+            )
             self.start_worker()
             self.start_schedules()
             self.start_gateway()
@@ -163,7 +198,13 @@ class Stage:
         And PostgreSQL directly: it only reads there, and ends whenever it is cut off. Through the
         workers' proxy, which seldom leaves it two seconds, it would come to its end in calm alone.
         """
-        return {**self.environment(direct=True), "ANDON_BROKER_URL": self.broker.producer_url}
+        registry = self.directory / "importer-producers.toml"  # a command takes no half of one
+        shutil.copy(self.installation.settings.producers_file, registry)
+        return {
+            **self.environment(direct=True),
+            "ANDON_BROKER_URL": self.broker.producer_url,
+            "ANDON_PRODUCERS_FILE": str(registry),
+        }
 
     def start_worker(self) -> None:
         """Start another worker."""
@@ -202,6 +243,80 @@ class Stage:
         """Kill the schedules."""
         assert self._schedules is not None
         self._schedules.kill()
+
+    def revive(self) -> None:
+        """Start again whatever has ended by itself, as a supervisor does."""
+        for process, start in (
+            (self._worker, self.start_worker),
+            (self._schedules, self.start_schedules),
+            (self._gateway, self.start_gateway),
+        ):
+            if process is not None and process.process.poll() is not None:
+                start()
+
+    def remember_broker(self) -> None:
+        """Keep a copy of what the broker has now."""
+        assert self.broker.server is not None
+        self._older_broker.begin()
+        self.broker.server.kill()
+        self._older_broker.make()
+        self.broker.restart()
+
+    def put_back_broker(self) -> None:
+        """Have the broker be what it was when it was remembered, as docs/operating.md says."""
+        assert self.broker.server is not None
+        self.worker.kill()
+        self.gateway.kill()
+        self.broker.server.kill()
+        self.losses.append(self._older_broker.put_back())
+        self.broker.restart()
+        self.start_worker()
+        self.start_gateway()
+
+    def remember_postgres(self) -> None:
+        """Keep a copy of what PostgreSQL has now."""
+        self._older_postgres.begin()
+        undecided = self.broker.undecided()
+        self.postgres.kill()
+        self._older_postgres.make(undecided)
+        self.postgres.start()
+
+    def put_back_postgres(self) -> None:
+        """Have PostgreSQL be what it was when it was remembered, as docs/operating.md says."""
+        self.postgres.kill()
+        self.losses.append(self._older_postgres.put_back())
+        self.postgres.start()
+        told = andon("restored", settings=self.environment(direct=True), directory=self.directory)
+        assert told.code == 0, told.stderr
+
+    def may_have_lost(self, entry: str) -> bool:
+        """Whether an older state was put back that may not have this entry, or its decision."""
+        return any(loss.may_have(entry) for loss in self.losses)
+
+    def save_registry_slowly(self, seconds: float) -> None:
+        """Save the registry as it is: emptied first, then a piece at a time."""
+        path = self.installation.settings.producers_file
+        content = path.read_bytes()
+        step = -(-len(content) // _PIECES)
+        with path.open("r+b", buffering=0) as file:
+            file.truncate()
+            for start in range(0, len(content), step):
+                time.sleep(seconds / _PIECES)
+                file.write(content[start : start + step])
+
+    def hold_idle(self, seconds: float) -> None:
+        """Keep more connections to the gateway open than it takes, and send nothing by them."""
+        hold_idle(self._gateway_port, connections=_IDLE, seconds=seconds)
+
+    def decided_entries(self) -> list[str]:
+        """Entries that have halted or were duplicates, and of some others."""
+        with suppress(psycopg.Error), self._asking() as connection:
+            found = connection.execute(
+                "SELECT split_part(entry, '#', 1) FROM halts"
+                " UNION SELECT split_part(entry, '#', 1) FROM duplicates ORDER BY 1"
+            ).fetchall()
+            return [entry for (entry,) in found]
+        return []
 
     def terminate_backends(self) -> None:
         """Have PostgreSQL itself end the sessions of all workers."""
@@ -259,6 +374,9 @@ class Stage:
         self._later.clear()
         for proxy in self.proxies:
             proxy.heal()
+        for clock in self.clocks.values():
+            clock.set()
+        self.broker.empty()
 
     def fresh_worker(self) -> None:
         """Leave one healthy worker, and the schedules."""
@@ -270,6 +388,7 @@ class Stage:
         self, name: str, code: str, environment: Mapping[str, str] | None = None
     ) -> WorkerProcess:
         log = self.directory / f"{name}.log"
+        code = f"{self.clocks[name].code}\n{code}"
         with log.open("ab") as file:
             process = subprocess.Popen(
                 [sys.executable, "-c", code],

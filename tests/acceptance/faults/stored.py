@@ -36,8 +36,8 @@ _QUERIES = {
 
 
 @dataclass(frozen=True, slots=True)
-class Status:
-    """What `andon status` says, to be checked against the account, never the other way round."""
+class Said:
+    """What a command says, to be checked against the account, never the other way round."""
 
     code: int
     document: Any
@@ -45,13 +45,22 @@ class Status:
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """All rows, by table; all outcomes; what the verification of the audit found."""
+    """All rows, by table; all outcomes; what the verification of the audit found.
+
+    Attributes:
+        status: what `andon status` says.
+        verified: what `andon audit verify` says.
+        may_be_lost: whether an entry may be, since an older state was put back.
+    """
 
     tables: dict[str, Sequence[Record]]
     outcomes: Sequence[PublishedOutcome]
     misfits: Sequence[Misfit]
     audited: int
-    status: Status
+    status: Said
+    verified: Said
+    may_be_lost: Callable[[str], bool]
+    losses: int
 
 
 def read_stored(stage: Stage) -> Stored:
@@ -60,14 +69,25 @@ def read_stored(stage: Stage) -> Stored:
     installation.superuser.dispose()  # its connections are older than the server
     tables = {name: installation.rows(query) for name, query in _QUERIES.items()}
     verified = verify_audit(installation.superuser, AuditKeys(AUDIT_KEY))
-    asked = andon(
-        "status",
-        "--json",
-        settings=stage.environment(direct=True),
-        directory=stage.directory,
+    if stage.losses:
+        _said(stage, "status", "--settle", "--reason", "An older state was put back.")
+    return Stored(
+        tables,
+        stage.outcomes(),
+        verified.misfits,
+        verified.records,
+        _said(stage, "status", "--json"),
+        _said(stage, "audit", "verify"),
+        stage.may_have_lost,
+        len(stage.losses),
     )
-    status = Status(asked.code, asked.document if asked.stdout else asked.stderr)
-    return Stored(tables, stage.outcomes(), verified.misfits, verified.records, status)
+
+
+def _said(stage: Stage, *command: str) -> Said:
+    settings = stage.environment(direct=True)
+    asked = andon(*command, settings=settings, directory=stage.directory, seconds=120)
+    is_document = "--json" in command and asked.stdout
+    return Said(asked.code, asked.document if is_document else asked.stdout + asked.stderr)
 
 
 def grouped(rows: Sequence[_T], key: Callable[[_T], Any]) -> dict[Any, list[_T]]:

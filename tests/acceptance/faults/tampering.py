@@ -112,14 +112,14 @@ def _forget_identities() -> None:
 
 
 def answer_early() -> None:
-    """Answer a call at once, and publish it half a second later."""
+    """Answer a call at once, and publish it two seconds later."""
     from producers.gateway.publishing import Outlet
 
     publish = Outlet.publish
 
     async def hasty(outlet: Outlet, events: Sequence[Any], *, may_spool: bool) -> bool:
         async def later() -> None:
-            await asyncio.sleep(0.5)
+            await asyncio.sleep(2)
             await publish(outlet, events, may_spool=may_spool)
 
         _promised.add(asyncio.create_task(later()))

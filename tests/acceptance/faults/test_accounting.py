@@ -10,7 +10,7 @@ from tests.acceptance.faults.accounting import Wrong, draw_up
 from tests.acceptance.faults.brokers import RedisStage
 from tests.acceptance.faults.journal import ReadJournal
 from tests.acceptance.faults.running import Run, carry_out, place
-from tests.acceptance.faults.stored import Record, Status, Stored
+from tests.acceptance.faults.stored import Record, Said, Stored
 
 SEED = 20_250_925
 Condition = Callable[[Record], bool]
@@ -106,11 +106,14 @@ def doctored(journals: Sequence[ReadJournal], stored: Stored) -> list[Doctored]:
         ("a record lost", Wrong.UNRECORDED, without(stored, "audit_records", is_end)),
         ("a record twice", Wrong.UNRECORDED, twice(stored, "audit_records", is_end)),
         ("a record changed", Wrong.UNRECORDED, replace(stored, misfits=[Misfit(1, 1, "was")])),
+        ("andon audit verify fails", Wrong.UNRECORDED, replace(stored, verified=Said(1, "cut"))),
+        ("a number told twice", Wrong.DOUBLED, altered(
+            stored, "incidents", lambda row: row.request_id in foretold, request_id="another's")),
         ("an outcome lost", Wrong.UNTOLD, replace(stored, outcomes=others)),
         ("other words", Wrong.UNTOLD, replace(stored, outcomes=[*stored.outcomes, retold])),
         ("one still waits", Wrong.LEFT_OVER, changed(stored, "waiting", waiting)),
-        ("andon status fails", Wrong.STATUS, replace(stored, status=Status(1, "out of order"))),
-        ("andon status differs", Wrong.STATUS, replace(stored, status=Status(0, miscounted))),
+        ("andon status fails", Wrong.STATUS, replace(stored, status=Said(1, "out of order"))),
+        ("andon status differs", Wrong.STATUS, replace(stored, status=Said(0, miscounted))),
     ]  # fmt: skip
 
 
