@@ -2,13 +2,15 @@
 
 import os
 import subprocess
-import sys
+import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import orjson
+
+from tests.support.forking import COMMANDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,16 +43,30 @@ def andon(
     settings: Mapping[str, str],
     directory: Path,
     stdin: str | bytes = b"",
-    seconds: float = 60,
+    seconds: float = 120,
 ) -> Finished:
     """Run `andon` with *arguments* in *directory*, to its end."""
-    return finished(
-        [sys.executable, "-m", "console.app", *map(str, arguments)],
-        settings=dict(settings) | {"PYTHONPATH": str(_ROOT)},
-        directory=directory,
-        stdin=stdin,
-        seconds=seconds,
-    )
+    with (
+        tempfile.TemporaryFile() as given,
+        tempfile.TemporaryFile() as out,
+        tempfile.TemporaryFile() as err,
+    ):
+        given.write(stdin.encode() if isinstance(stdin, str) else stdin)
+        given.seek(0)
+        process = COMMANDS.start(
+            files=[given.fileno(), out.fileno(), err.fileno()],
+            environment=command_environment(settings),
+            directory=directory,
+            command=[*map(str, arguments)],
+        )
+        try:
+            code = process.wait(seconds)
+        finally:
+            process.kill()
+            process.wait(60)
+        out.seek(0)
+        err.seek(0)
+        return Finished(code, out.read().decode(), err.read().decode())
 
 
 def finished(
@@ -77,6 +93,3 @@ def finished(
 def json_lines(values: Iterable[Any]) -> bytes:
     """*values*, one JSON document a line."""
     return b"".join(orjson.dumps(value) + b"\n" for value in values)
-
-
-_ROOT = Path(__file__).parents[2]

@@ -3,12 +3,12 @@
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.support.forking import PROGRAMS, Forked
 from tests.support.waiting import wait_for
 
 _RUN = "from worker.settings import load_settings; from {1} import {0}; {0}(load_settings())"
@@ -19,7 +19,7 @@ _MODULES = {"run_worker": "worker.run", "run_schedules": "worker.schedules"}
 class WorkerProcess:
     """A worker's main process, leader of its own process group."""
 
-    process: subprocess.Popen[bytes]
+    process: subprocess.Popen[bytes] | Forked
     log: Path
 
     def terminate(self, *, seconds: float = 120) -> int:
@@ -72,14 +72,14 @@ def running(
         code: Python to run instead, for workers that a test has tampered with.
     """
     log = directory / f"{what}.log"
-    with log.open("ab") as file:
-        process = subprocess.Popen(
-            [sys.executable, "-c", code or _RUN.format(what, _MODULES[what])],
+    with log.open("ab") as file, Path(os.devnull).open("rb") as nothing:
+        process = PROGRAMS.start(
+            files=[nothing.fileno(), file.fileno(), file.fileno()],
             # What a killed process leaves behind goes with the test's own directory.
-            env={**os.environ, "TMPDIR": str(directory), **environment},
-            stdout=file,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
+            environment={**os.environ, "TMPDIR": str(directory), **environment},
+            directory=Path.cwd(),
+            code=code or _RUN.format(what, _MODULES[what]),
+            leads=True,
         )
     worker = WorkerProcess(process, log)
     try:
