@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
 from typing import Any
 
 from models.outcomes import Identity
@@ -96,6 +97,14 @@ class Publisher(ABC):
             Exception: what the engine's client raises. Of what was not added to *entries* none was
                 accepted, or nobody knows.
         """
+
+    def clock(self) -> datetime | None:
+        """The time by the engine's clock (UTC); None: it does not tell.
+
+        Raises:
+            IntakeUnreachable: the engine does not answer.
+        """
+        return None
 
     @abstractmethod
     def position(self) -> str:

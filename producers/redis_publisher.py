@@ -4,6 +4,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import redis
@@ -86,6 +87,13 @@ class RedisPublisher(Publisher):
             if isinstance(reply, Exception):
                 raise reply
             entries.append(f"{stream}/{reply.decode()}")
+
+    @override
+    def clock(self) -> datetime:
+        """The time by Redis's clock (UTC)."""
+        with faults_told():
+            seconds, microseconds = self._redis.time()
+        return datetime.fromtimestamp(seconds, UTC) + timedelta(microseconds=microseconds)
 
     def position(self) -> str:
         """The number of the newest outcome."""

@@ -8,6 +8,8 @@ import structlog
 
 from models.database import connect
 from models.registry import KEPT_IN_FORCE, RegistryFile
+from producers.clock import SharedClock
+from producers.engines import connect_publisher
 from producers.gateway.app import make_app
 from producers.gateway.configuration import GatewayFile, GatewayFileError, load_gateway_file
 from producers.gateway.gateway import Gateway, NoKey, load_mappings, sign_spooled, signing_key
@@ -92,7 +94,9 @@ def make_gateway(settings: GatewaySettings) -> Gateway:
     mappings = load_mappings(file, path.parent)
     registry = RegistryFile(settings.producers_file, _tell_registry)
     _check_keys(file, path, registry)
-    return Gateway(file, registry, _outlet(settings, file, registry), _receipts(settings), mappings)
+    outlet, receipts = _outlet(settings, file, registry), _receipts(settings)
+    clock = SharedClock(outlet.clock if receipts is None else receipts.now)
+    return Gateway(file, registry, outlet, receipts, mappings, clock=clock)
 
 
 def _check_keys(file: GatewayFile, path: Path, registry: RegistryFile) -> None:

@@ -52,7 +52,7 @@ def make_app(gateway: Gateway) -> Starlette:
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
-        with gateway.outlet:
+        with gateway.outlet, gateway.clock:
             yield
         if gateway.receipts is not None:
             gateway.receipts.close()

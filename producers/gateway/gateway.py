@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 from models.outcomes import Identity
 from models.registry import Key, RegistryError, RegistryFile
+from producers.clock import SharedClock
 from producers.gateway.admission import Admission
 from producers.gateway.alerts import Alert
 from producers.gateway.answers import Accepted, Taken
@@ -39,8 +40,9 @@ class Gateway:
         receipts: None where the gateway has no database to read them from.
         mappings: of those sources that send alerts, by their names.
         log: for what may go wrong with every call.
-        times: when alerts were taken; after a clock was put back, too, what resolves an alert is
-            later than what acknowledged it.
+        clock: what time it is, for all gateways alike.
+        times: when alerts were taken, by that clock; after it was put back, too, what resolves an
+            alert is later than what acknowledged it.
     """
 
     file: GatewayFile
@@ -49,12 +51,14 @@ class Gateway:
     receipts: Receipts | None
     mappings: Mapping[str, AlertMapping]
     admission: Admission = field(default_factory=Admission)
-    times: Times = field(default_factory=Times)
     log: CountedLog = field(default_factory=lambda: CountedLog(_log, "Calls"))
+    clock: SharedClock = field(default_factory=SharedClock)
+    times: Times = field(init=False)
     authentication: Authentication = field(init=False)
 
     def __post_init__(self) -> None:
         self.authentication = Authentication(self.file)
+        self.times = Times(self.clock.now)
 
     def key_of(self, caller: Caller) -> Key:
         """The key that the source signs with: the one configured, or the newest.

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
 from queue import Empty, SimpleQueue
 from types import TracebackType
 from typing import Self
@@ -139,6 +140,14 @@ class Outlet:
             self._question.answer.add_done_callback(lambda answer: answer.exception())
             self._jobs.put(self._question)
         await asyncio.wait_for(asyncio.shield(self._question.answer), within)
+
+    def clock(self) -> datetime | None:
+        """The time by the intake's clock (UTC); None where it does not tell.
+
+        Raises:
+            IntakeUnreachable: the intake does not answer.
+        """
+        return self._publisher.clock()
 
     def __enter__(self) -> Self:
         self._thread.start()

@@ -9,6 +9,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as NoConnection
 
+from models.clock import database_now
 from models.outcomes import Identity
 from models.receipts import Decided, read_decided
 from producers.gateway.answers import Fault, Halted, Receipt
@@ -84,6 +85,15 @@ class Receipts:
     def _decided(self, identity: Identity) -> Decided | None:
         with self._engine.connect() as connection:
             return read_decided(connection, identity)
+
+    def now(self) -> datetime:
+        """The time by PostgreSQL's clock (UTC), asked in the caller's own thread.
+
+        Raises:
+            sqlalchemy.exc.SQLAlchemyError: PostgreSQL does not answer.
+        """
+        with self._engine.connect() as connection:
+            return database_now(connection)
 
     def close(self) -> None:
         """Close the connections; no thread that PostgreSQL keeps waiting is waited for."""

@@ -12,6 +12,7 @@ import tasks.claim
 from models.database import connect
 from models.ledger import read_ledger
 from models.outcomes import Identity, Outcome
+from tests.support.clocks import wrong_clock
 from tests.support.forgetting import forget
 from tests.support.installation import Installation
 from tests.support.requests import delivery, event, report
@@ -20,19 +21,10 @@ from tests.support.waiting import wait_for
 from tests.support.workers import running
 
 MONTH = timedelta(days=30)
-SCHEDULES_AHEAD = """
-import datetime as module
-
-class Ahead(module.datetime):
-    @classmethod
-    def now(cls, tz=None):
-        return super().now(tz) + module.timedelta(days=31)
-
-module.datetime = Ahead
-from worker.schedules import run_schedules
-from worker.settings import load_settings
-run_schedules(load_settings())
-"""
+SCHEDULES_AHEAD = (
+    f"{wrong_clock(seconds=31 * 86_400)}; from worker.schedules import run_schedules;"
+    " from worker.settings import load_settings; run_schedules(load_settings())"
+)
 
 
 def old_report(*, days: float) -> bytes:

@@ -12,6 +12,7 @@ from models.deliveries import Delivery
 from models.signatures import sign
 from models.streams import EVENT, KEY, SIGNATURE, StreamNames
 from tasks.pipeline import Pipeline
+from tests.support.clocks import wrong_clock
 from tests.support.draining import drain
 from tests.support.installation import Installation
 from tests.support.requests import KEY_ID, SECRET, delivery, event, report, update
@@ -19,23 +20,7 @@ from tests.support.sweeping import ripe
 from tests.support.traffic import Traffic
 from tests.support.workers import running
 
-# A worker whose machine's clock is five minutes behind.
-WORKER_BEHIND = """
-import time
-right = time.time
-time.time = lambda: right() - 300
-import datetime as module
-
-class Behind(module.datetime):
-    @classmethod
-    def now(cls, tz=None):
-        return super().now(tz) - module.timedelta(minutes=5)
-
-module.datetime = Behind
-from worker.run import run_worker
-from worker.settings import load_settings
-run_worker(load_settings())
-"""
+RUN_WORKER = "from worker.run import run_worker; from worker.settings import load_settings"
 NAMES = StreamNames()
 AHEAD = [timedelta(minutes=1), timedelta(hours=1), timedelta(days=365 * 900)]
 STATES = "SELECT request_id, status FROM incidents ORDER BY incident_id"
@@ -156,8 +141,9 @@ def test_a_workers_clock_dates_nothing(
 ) -> None:
     """A worker whose clock is five minutes behind takes a fresh report, and dates it rightly."""
     began = now()
+    code = f"{wrong_clock(seconds=-300)}; {RUN_WORKER}; run_worker(load_settings())"
     traffic = Traffic(broker)
-    with running(installation.environment(), tmp_path, code=WORKER_BEHIND) as worker:
+    with running(installation.environment(), tmp_path, code=code) as worker:
         traffic.put(fires("fresh"))
         traffic.wait_until_empty()
         assert worker.terminate() == 0
