@@ -85,3 +85,6 @@ class Intake(Protocol):
 
     def oldest_undecided(self) -> datetime | None:
         """When the oldest entry still here was accepted; None if there is none."""
+
+    def clock(self) -> datetime | None:
+        """The time by the broker's clock (UTC); None where it does not tell."""

@@ -336,6 +336,10 @@ class RabbitIntake:
     def forget_consumers(self) -> None:
         """Nothing to do: RabbitMQ forgets a consumer with its connection."""
 
+    def clock(self) -> datetime | None:
+        """None: RabbitMQ does not tell the time."""
+        return None
+
     def oldest_undecided(self) -> datetime | None:
         """When the oldest message that nobody has in hand was published, by its client's clock.
 

@@ -12,7 +12,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -285,6 +285,11 @@ class RedisIntake:
             self.client.eval(
                 _FORGET_CONSUMERS, 1, self.names.intake(lane), self.names.group, _GONE_AFTER_MS
             )
+
+    def clock(self) -> datetime | None:
+        """The time by the clock of Redis (UTC)."""
+        seconds, microseconds = self.client.time()
+        return datetime.fromtimestamp(seconds, UTC) + timedelta(microseconds=microseconds)
 
     def oldest_undecided(self) -> datetime | None:
         """When the oldest entry still in a lane was accepted, by the clock of Redis."""

@@ -36,6 +36,7 @@ from tasks.prune import compact, prune
 from tasks.sweep import Sweep
 from tasks.unknown_keys import without_key
 from worker.brake import Brake
+from worker.clocks import ClockWatch
 from worker.engines import open_intake
 from worker.hanging_up import SILENCE, Line
 from worker.overrun import ending_on_overrun
@@ -76,6 +77,7 @@ class Runtime:
         self._brake = Brake()
         self._cause: str | None = None
         self._tell_at = 0.0
+        self._clocks = ClockWatch()
 
     @cached_property
     def signs(self) -> SignsOfLife:
@@ -136,6 +138,7 @@ class Runtime:
         self.signs.ended()
 
     def _run_drain(self) -> bool:
+        self._clocks.look(self.pipeline.engine, self.intake)
         decided, halted = self._drain.decided, self._drain.halted
         try:
             if self._drain.run():
@@ -155,6 +158,7 @@ class Runtime:
         return Sweep(self.intake, self.pipeline, self._settings.batch_size)
 
     def _sweep(self) -> bool:
+        self._clocks.look(self.pipeline.engine, self.intake)
         self._sweeper.run()
         return True
 

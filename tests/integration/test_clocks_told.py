@@ -1,0 +1,64 @@
+"""Clocks that differ are told, once."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import redis
+
+from tests.support.clocks import wrong_clock
+from tests.support.draining import intake_of
+from tests.support.installation import Installation
+from tests.support.requests import event, report
+from tests.support.traffic import Traffic
+from tests.support.workers import running
+from worker.clocks import compare_clocks
+
+RUN = "from worker.run import run_worker; from worker.settings import load_settings"
+TOLD = "clocks_differ"
+
+
+def test_a_worker_says_once_that_its_clock_is_wrong(
+    installation: Installation, broker: redis.Redis, tmp_path: Path
+) -> None:
+    """By how much, and not for each batch again."""
+    code = f"{wrong_clock(seconds=-300)}; {RUN}; run_worker(load_settings())"
+    environment = installation.environment() | {"ANDON_CONCURRENCY": "1"}
+    traffic = Traffic(broker)
+    with running(environment, tmp_path, code=code) as worker:
+        for number in range(3):
+            traffic.put(event("report_incident", report(), id=f"r{number}"))
+            traffic.wait_until_empty()
+        assert worker.terminate() == 0
+    (line,) = [line for line in worker.output().splitlines() if TOLD in line]
+    assert "-300" in line
+
+
+def test_clocks_that_agree_are_not_worth_a_word(installation: Installation) -> None:
+    """PostgreSQL, Redis and this process are on one machine here."""
+    with (
+        intake_of(installation) as intake,
+        installation.pipeline.engine.begin() as connection,
+    ):
+        ahead = compare_clocks(connection, intake)
+        told = intake.clock()
+    assert told is not None
+    assert abs(datetime.now(UTC) - told) < timedelta(minutes=1)
+    assert not ahead.is_worth_telling
+
+
+def test_a_worker_whose_user_may_not_ask_redis_goes_on(
+    installation: Installation, broker: redis.Redis
+) -> None:
+    """Then the broker's clock is not told, and that is all."""
+    broker.execute_command("ACL", "SETUSER", "narrow", "on", ">secret", "~*", "+@all", "-time")
+    proof = {"username": "narrow", "password": "secret"}
+    with (
+        intake_of(installation) as intake,
+        installation.pipeline.engine.begin() as connection,
+        redis.Redis(**broker.connection_pool.connection_kwargs | proof) as narrow,
+    ):
+        ahead = compare_clocks(connection, replace(intake, client=narrow))
+    broker.execute_command("ACL", "DELUSER", "narrow")
+    assert ahead.machine is not None
+    assert ahead.broker is None
