@@ -1,7 +1,6 @@
 """`andon halts discard`: settle halts that nobody will replay."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
@@ -11,6 +10,7 @@ from console.database import database
 from console.failures import wrong_usage
 from console.output import LAST_NUMBER, AsJson, print_document, screen
 from models.audit import write_audit
+from models.clock import database_now
 from models.replays import KeptRequest, discard_halts, lock_halted, operators_record
 from models.tables import HaltState
 from policy.vocabulary import AuditAction
@@ -32,7 +32,7 @@ def discard(
     numbers = sorted(set(halt_ids))
     with database(settings.database_url.get_secret_value()) as engine, engine.begin() as connection:
         halts = lock_unsettled(connection, numbers)
-        now = datetime.now(UTC)
+        now = database_now(connection)
         discard_halts(connection, numbers, now=now)
         write_audit(
             connection,

@@ -1,6 +1,5 @@
 """`andon halts replay`: publish a halted request again, unedited, to be decided anew."""
 
-from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
@@ -15,6 +14,7 @@ from console.intake import publisher_of
 from console.output import LAST_NUMBER, visible
 from console.request_lines import Line
 from models.audit import AuditKey, write_audit
+from models.clock import database_now
 from models.registry import Registry, load_registry
 from models.replays import KeptRequest, begin_replay, operators_record
 from models.signatures import verify
@@ -68,7 +68,7 @@ def _approve(
         )
     if obstacle := _unprovable(halted, registry):
         raise wrong_usage(f"Halt {halt_id} cannot be replayed: {obstacle}")
-    now = datetime.now(UTC)
+    now = database_now(connection)
     state = begin_replay(connection, halted, now=now)
     write_audit(connection, key, [operators_record(halted, AuditAction.APPROVE, state, now=now)])
     return halted

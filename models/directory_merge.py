@@ -8,12 +8,12 @@ to that.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 from sqlalchemy import Connection, text
 
 from models.audit import AuditEntry, AuditKey, write_audit
 from models.operator import who_acts
+from models.clock import database_now
 from models.sheet_rows import SheetFile
 from models.sheets import Sheet
 from policy.vocabulary import AuditAction
@@ -60,6 +60,7 @@ def merge_files(
             )
         )
     now, who = datetime.now(UTC), who_acts()
+    now = database_now(connection)
     write_audit(
         connection,
         key,
