@@ -315,6 +315,7 @@ waiting = Table(
     _text("signature"),
     _moment("received_at"),
     _moment("accepted_at"),
+    _moment("waits_since"),
     _text("report_source"),
     _text("report_id"),
     _moment("alone_since", nullable=True),

@@ -22,6 +22,7 @@ class NewWaiting:
     body_hash: bytes
     delivery: Delivery
     received_at: datetime
+    waits_since: datetime
     report: Identity
 
     @property
@@ -77,6 +78,7 @@ def write_waiting(connection: Connection, rows: Iterable[NewWaiting]) -> None:
             "signature",
             "received_at",
             "accepted_at",
+            "waits_since",
             "report_source",
             "report_id",
         ),
@@ -92,6 +94,7 @@ def write_waiting(connection: Connection, rows: Iterable[NewWaiting]) -> None:
                 row.delivery.signature,
                 row.received_at,
                 row.accepted_at,
+                row.waits_since,
                 row.report.source,
                 row.report.id,
             )
@@ -147,12 +150,19 @@ def _bounds(part: Part) -> dict[str, str]:
 _MARK_ALONE = text(f"""
     UPDATE waiting AS w SET alone_since = :now
     WHERE {_IN_PART}
-      AND w.alone_since IS NULL AND w.accepted_at < COALESCE(:oldest, 'infinity'::timestamptz)
+      AND w.alone_since IS NULL
+      AND (w.accepted_at < COALESCE(:oldest, 'infinity'::timestamptz)
+           OR w.waits_since <= CAST(:overdue AS timestamptz))
 """)
 
 
 def mark_alone(
-    connection: Connection, part: Part, *, oldest_undecided: datetime | None, now: datetime
+    connection: Connection,
+    part: Part,
+    *,
+    oldest_undecided: datetime | None,
+    overdue: datetime | None = None,
+    now: datetime,
 ) -> None:
     """Note since when everything accepted before a waiting request has been decided.
 
@@ -161,9 +171,10 @@ def mark_alone(
         part: the requests that are looked at.
         oldest_undecided: when the oldest entry still in the intake was accepted; None when
             the intake is empty.
+        overdue: what has waited since then, or longer, is marked all the same.
         now: the time to note.
     """
-    values = {"oldest": oldest_undecided, "now": now}
+    values = {"oldest": oldest_undecided, "overdue": overdue, "now": now}
     connection.execute(_MARK_ALONE, values | _bounds(part))
 
 

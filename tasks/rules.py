@@ -15,9 +15,12 @@ class Rules:
             before it has been decided.
         key_patience: how long, since its receipt, a message waits for its key, which the producer
             registry does not have: it may be there in a moment. Zero: not at all.
+        longest_wait: after this time it waits for nothing else but the patience, though something
+            that was accepted before it has never been decided.
     """
 
     clients_may_report: bool = False
     ledger_retention: timedelta | None = None
     patience: timedelta = timedelta(seconds=60)
     key_patience: timedelta = timedelta(0)
+    longest_wait: timedelta = timedelta(hours=24)

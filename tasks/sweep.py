@@ -3,6 +3,7 @@
 Any number of sweepers may run at once; what one holds, the others leave alone.
 """
 
+import time
 from dataclasses import dataclass, field
 
 from models.outbox import delete_outbox, take_outbox
@@ -15,6 +16,8 @@ from tasks.unknown_keys import with_key
 
 _PUBLISHED_AT_ONCE = 500
 _LOOKED_AT_ONCE = 20_000
+_STEADY = 3600.0
+"""Seconds without an outage before anything is overdue: what the outage held up comes first."""
 
 
 @dataclass(slots=True)
@@ -26,6 +29,7 @@ class Sweep:
     batch_size: int
     looked_at_once: int = _LOOKED_AT_ONCE
     _after: Identity = field(default=BEGINNING, init=False)
+    _steady_since: float | None = field(default=None, init=False)
 
     def run(self) -> None:
         """Decide what can be decided by now, and publish what is in the outbox.
@@ -33,6 +37,8 @@ class Sweep:
         Raises:
             Outage: the infrastructure is at fault; the rest is left to the next sweep.
         """
+        if self._steady_since is None:
+            self._steady_since = time.monotonic()
         try:
             part = self._next_part()
             if part is not None:
@@ -42,6 +48,7 @@ class Sweep:
             while self._publish_some():
                 pass
         except Exception as error:
+            self._steady_since = None
             raise as_outage(error) from error
 
     def _next_part(self) -> Part | None:
@@ -61,7 +68,14 @@ class Sweep:
         oldest = self.intake.oldest_undecided()
         with self.pipeline.engine.begin() as connection:
             now = self.pipeline.means.clock(connection)
-            mark_alone(connection, part, oldest_undecided=oldest, now=now)
+            overdue = now - self.pipeline.means.rules.longest_wait if self._is_steady() else None
+            mark_alone(connection, part, oldest_undecided=oldest, overdue=overdue, now=now)
+
+    def _is_steady(self) -> bool:
+        """Whether it has gone on for so long that what is not decided yet may never be."""
+        assert self._steady_since is not None
+        longest = self.pipeline.means.rules.longest_wait.total_seconds()
+        return time.monotonic() - self._steady_since >= min(_STEADY, longest)
 
     def _decide_some(self, part: Part) -> bool:
         """Decide one batch; whether it was full and got anywhere, so that there may be more."""

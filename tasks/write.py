@@ -57,7 +57,7 @@ def write_verdicts(connection: Connection, verdicts: Sequence[Verdict], *, now: 
     Waiting, halts, outbox, tallies, duplicates and, last, the ledger.
     """
     new = [verdict for verdict in verdicts if verdict.is_new]
-    write_waiting(connection, map(_waiting, _with(new, Wait)))
+    write_waiting(connection, [_waiting(verdict, now) for verdict in _with(new, Wait)])
     delete_waiting(
         connection, [v.claim.message.delivery.entry for v in verdicts if _has_waited_enough(v)]
     )
@@ -138,7 +138,7 @@ def _identity(verdict: Verdict) -> Identity:
     return identity
 
 
-def _waiting(verdict: Verdict) -> NewWaiting:
+def _waiting(verdict: Verdict, now: datetime) -> NewWaiting:
     message = verdict.claim.message
     assert isinstance(verdict.decision, Wait)
     assert message.body_hash is not None
@@ -148,6 +148,7 @@ def _waiting(verdict: Verdict) -> NewWaiting:
         message.body_hash,
         message.delivery,
         message.received_at,
+        now,
         verdict.decision.report,
     )
 

@@ -265,6 +265,12 @@ class Settings(GatewaySettings):
     )
 
     @field_validator("claim_idle", "patience", "key_patience", mode="before")
+    longest_wait: Annotated[timedelta, Field(ge=timedelta(0))] = Field(
+        default=timedelta(hours=24),
+        description="seconds after which one waits for nothing else that came before it",
+    )
+
+    @field_validator("claim_idle", "patience", "longest_wait", mode="before")
     @classmethod
     def _seconds(cls, value: object) -> object:
         if isinstance(value, str):
@@ -306,6 +312,7 @@ class Settings(GatewaySettings):
             ledger_retention=None if days is None else timedelta(days=days),
             patience=self.patience,
             key_patience=self.key_patience,
+            longest_wait=self.longest_wait,
         )
 
     @property

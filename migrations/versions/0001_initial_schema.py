@@ -436,6 +436,7 @@ def upgrade() -> None:
         sa.Column("signature", sa.Text(), nullable=False),
         sa.Column("received_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("accepted_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("waits_since", sa.DateTime(timezone=True), nullable=False),
         sa.Column("report_source", sa.Text(), nullable=False),
         sa.Column("report_id", sa.Text(), nullable=False),
         sa.Column("alone_since", sa.DateTime(timezone=True), nullable=True),

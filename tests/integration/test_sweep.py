@@ -8,8 +8,10 @@ import pytest
 
 from tasks.pipeline import Pipeline
 from tasks.sweep import Sweep
+from tests.support.draining import intake_of
 from tests.support.installation import Installation
 from tests.support.requests import delivery, event, report, update
+from tests.support.waiting import wait_for
 from worker.redis_intake import RedisIntake, connect_redis, make_groups
 
 WAITING = "SELECT request_id FROM waiting ORDER BY request_id"
@@ -90,3 +92,59 @@ def test_what_waits_in_vain_halts_part_by_part(installation: Installation, sweep
         sweep.run()
         assert left(installation) == still
     assert installation.rows("SELECT DISTINCT reason FROM halts") == [("incident_not_found",)]
+
+
+def stick(installation: Installation) -> None:
+    """An entry is accepted, and in hand ever since; it is never decided."""
+    with intake_of(installation) as intake:
+        intake.client.xadd(intake.names.intake(), {"event": "x"})
+        (stuck,) = intake.receive(10)
+        intake.renew([stuck])
+
+
+def with_longest_wait(sweep: Sweep, longest: timedelta) -> Sweep:
+    """The same, without patience, and with another bound of what is waited for."""
+    means = sweep.pipeline.means
+    rules = replace(means.rules, patience=timedelta(0), longest_wait=longest)
+    pipeline = Pipeline(sweep.pipeline.engine, replace(means, rules=rules))
+    return replace(sweep, pipeline=pipeline)
+
+
+def test_a_follow_up_gives_up_though_an_entry_is_never_decided(
+    installation: Installation, sweep: Sweep
+) -> None:
+    """What was accepted before it holds it up for as long as is set, and no longer."""
+    stick(installation)
+    wait(installation, 1)
+    hasty = with_longest_wait(sweep, timedelta(milliseconds=200))
+
+    def has_given_up() -> bool:
+        hasty.run()
+        return left(installation) == []
+
+    wait_for(has_given_up, what="a follow-up that gives up")
+    assert installation.rows("SELECT reason FROM halts") == [("incident_not_found",)]
+
+
+def test_a_follow_up_waits_for_what_came_before_it(
+    installation: Installation, sweep: Sweep
+) -> None:
+    """As long as the longest wait is not over, its report may be among that."""
+    stick(installation)
+    wait(installation, 1)
+    patient = with_longest_wait(sweep, timedelta(hours=1))
+    for _ in range(5):
+        patient.run()
+    assert left(installation) == [1]
+
+
+def test_after_an_outage_nothing_is_overdue_at_once(
+    installation: Installation, sweep: Sweep
+) -> None:
+    """What the outage has held up is decided first, however long it took."""
+    stick(installation)
+    wait(installation, 1)
+    installation.execute("UPDATE waiting SET waits_since = now() - interval '3 days'")
+    for _ in range(5):
+        with_longest_wait(sweep, timedelta(hours=24)).run()
+    assert left(installation) == [1]

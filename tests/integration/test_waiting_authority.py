@@ -11,9 +11,10 @@ from tests.support.sweeping import ripe
 
 _FORGED = text("""
     INSERT INTO waiting (source, request_id, body_hash, entry, door, event, key_id, signature,
-                         received_at, accepted_at, report_source, report_id, alone_since)
+                         received_at, accepted_at, waits_since, report_source, report_id,
+                         alone_since)
     VALUES (:source, 'forged', '', 'forged-1', 'intake', :event, :key, :signature,
-            now(), now(), 'monitor', 'r1', now())
+            now(), now(), now(), 'monitor', 'r1', now())
 """)
 
 

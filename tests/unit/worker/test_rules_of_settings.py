@@ -34,6 +34,7 @@ def test_client_contacts_may_not_report_by_default(tmp_path: Path) -> None:
         ledger_retention=None,
         patience=timedelta(seconds=60),
         key_patience=timedelta(seconds=10),
+        longest_wait=timedelta(days=1),
     )
 
 
@@ -43,9 +44,15 @@ def test_an_organisation_may_set_its_rules(environment: pytest.MonkeyPatch, tmp_
     environment.setenv("ANDON_LEDGER_RETENTION_DAYS", "90")
     environment.setenv("ANDON_PATIENCE", "2.5")
     environment.setenv("ANDON_KEY_PATIENCE", "1.5")
+    """Each has its variable."""
+    environment.setenv("ANDON_CLIENTS_MAY_REPORT", "true")
+    environment.setenv("ANDON_LEDGER_RETENTION_DAYS", "90")
+    environment.setenv("ANDON_PATIENCE", "2.5")
+    environment.setenv("ANDON_LONGEST_WAIT", "3600")
     assert load_settings(tmp_path).rules == Rules(
         clients_may_report=True,
         ledger_retention=timedelta(days=90),
         patience=timedelta(seconds=2.5),
         key_patience=timedelta(seconds=1.5),
+        longest_wait=timedelta(hours=1),
     )
