@@ -226,7 +226,9 @@ async def _events(gateway: Gateway, request: Request, place: Place) -> Response:
     caller = _let_in(found, Format.CLOUDEVENTS, place)
     body = await read_body(request, place)
     try:
-        readable = read_cloudevents(request.headers, body, source=caller.name)
+        readable = read_cloudevents(
+            request.headers, body, source=caller.name, now=gateway.clock.now
+        )
     except NotCloudEvents as error:
         return _faulty(error.errors, str(error), error.status)
     return answer(await gateway.take_events(caller, readable), 202)

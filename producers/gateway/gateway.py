@@ -57,7 +57,7 @@ class Gateway:
     authentication: Authentication = field(init=False)
 
     def __post_init__(self) -> None:
-        self.authentication = Authentication(self.file)
+        self.authentication = Authentication(self.file, lambda: self.clock.now().timestamp())
         self.times = Times(self.clock.now)
 
     def key_of(self, caller: Caller) -> Key:

@@ -1,17 +1,23 @@
 """Several gateways of one source, on machines whose clocks differ."""
 
+import hmac
+from datetime import UTC, datetime
+
 import pytest
 
 from tests.support.clocks import wrong_clock
 from tests.support.draining import drain
 from tests.support.gateways import (
+    HMAC_KEY,
     GatewayProcess,
     alert,
     alertmanager_payload,
+    bearer,
     gateway_environment,
     gateway_running,
 )
 from tests.support.installation import Installation
+from tests.support.requests import event, report
 
 STATES = "SELECT status, recurrence_of FROM incidents ORDER BY incident_id"
 
@@ -24,11 +30,11 @@ def send(installation: Installation, gateway: GatewayProcess, status: str, start
 
 
 @pytest.mark.parametrize("database", [True, False], ids=["PostgreSQL's clock", "Redis's clock"])
-@pytest.mark.parametrize("seconds", [-300, 300], ids=["behind", "ahead"])
+@pytest.mark.parametrize("seconds", [-600, 600], ids=["behind", "ahead"])
 def test_what_fires_again_by_another_gateway_opens_an_incident(
     installation: Installation, database: bool, seconds: float
 ) -> None:
-    """Five minutes between their clocks silence nothing, and both say which clock is wrong."""
+    """Ten minutes between their clocks silence nothing, and both say which clock is wrong."""
     environment = gateway_environment(installation)
     if not database:
         del environment["ANDON_GATEWAY_DATABASE_URL"]
@@ -49,3 +55,18 @@ def test_what_fires_again_by_another_gateway_opens_an_incident(
         assert "the shared one" not in right.process.output()
     assert installation.rows(STATES) == [("resolved", None), ("resolved", 1), ("open", 2)]
     assert installation.rows("SELECT FROM halts") == []
+
+
+def test_a_gateways_own_clock_refuses_no_fresh_event(installation: Installation) -> None:
+    """What is detected now is not in the future, and a fresh signature is fresh."""
+    environment = gateway_environment(installation)
+    inputs = report(detection_timestamp=datetime.now(UTC).isoformat())
+    message = event("report_incident", inputs)
+    stamp = str(int(datetime.now(UTC).timestamp()))
+    signature = hmac.new(HMAC_KEY.encode(), f"{stamp}:".encode() + message, "sha256").hexdigest()
+    kind = {"Content-Type": "application/cloudevents+json"}
+    proof = {"X-Timestamp": stamp, "X-Grafana-Alerting-Signature": signature}
+    behind = wrong_clock(seconds=-600)
+    with gateway_running(environment, installation.directory, before=behind) as gateway:
+        assert gateway.call("/v1/events", message, headers=bearer() | kind).status == 202
+        assert gateway.call("/v1/events", message, headers=proof | kind).status == 202
