@@ -61,7 +61,9 @@ def decode(delivery: Delivery, gate: Gate) -> Message:
         return _refuse(halt, event, procedure, delivery, gate)
     signed = event.envelope.time
     received_at = _receipt(delivery, signed, gate.now)
-    time = received_at if signed is None or signed > received_at + _SKEW else signed
+    time = signed or received_at
+    if time > received_at and time > received_at + _SKEW:  # the sum is rarely needed
+        time = received_at
     return Request(
         identity=_identity(event),
         procedure=procedure,
@@ -84,7 +86,7 @@ def _receipt(delivery: Delivery, signed: datetime | None, now: datetime) -> date
     time. What waited keeps its first receipt.
     """
     accepted = delivery.received_at
-    if delivery.waiting:
+    if delivery.waiting or (signed is not None and signed <= accepted <= now):
         return accepted
     if accepted < _EARLIEST:
         accepted = now

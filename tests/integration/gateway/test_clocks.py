@@ -3,6 +3,7 @@
 import hmac
 from datetime import UTC, datetime
 
+import orjson
 import pytest
 
 from tests.support.clocks import wrong_clock
@@ -15,6 +16,7 @@ from tests.support.gateways import (
     bearer,
     gateway_environment,
     gateway_running,
+    grafana_payload,
 )
 from tests.support.installation import Installation
 from tests.support.requests import event, report
@@ -29,14 +31,16 @@ def send(installation: Installation, gateway: GatewayProcess, status: str, start
     drain(installation)
 
 
-@pytest.mark.parametrize("database", [True, False], ids=["PostgreSQL's clock", "Redis's clock"])
+@pytest.mark.parametrize(
+    "with_database", [True, False], ids=["PostgreSQL's clock", "Redis's clock"]
+)
 @pytest.mark.parametrize("seconds", [-600, 600], ids=["behind", "ahead"])
 def test_what_fires_again_by_another_gateway_opens_an_incident(
-    installation: Installation, database: bool, seconds: float
+    installation: Installation, with_database: bool, seconds: float
 ) -> None:
     """Ten minutes between their clocks silence nothing, and both say which clock is wrong."""
     environment = gateway_environment(installation)
-    if not database:
+    if not with_database:
         del environment["ANDON_GATEWAY_DATABASE_URL"]
     places = [installation.directory / name for name in ("right", "wrong")]
     for place in places:
@@ -62,11 +66,11 @@ def test_a_gateways_own_clock_refuses_no_fresh_event(installation: Installation)
     environment = gateway_environment(installation)
     inputs = report(detection_timestamp=datetime.now(UTC).isoformat())
     message = event("report_incident", inputs)
-    stamp = str(int(datetime.now(UTC).timestamp()))
-    signature = hmac.new(HMAC_KEY.encode(), f"{stamp}:".encode() + message, "sha256").hexdigest()
     kind = {"Content-Type": "application/cloudevents+json"}
+    webhook, stamp = orjson.dumps(grafana_payload()), str(int(datetime.now(UTC).timestamp()))
+    signature = hmac.new(HMAC_KEY.encode(), f"{stamp}:".encode() + webhook, "sha256").hexdigest()
     proof = {"X-Timestamp": stamp, "X-Grafana-Alerting-Signature": signature}
     behind = wrong_clock(seconds=-600)
     with gateway_running(environment, installation.directory, before=behind) as gateway:
         assert gateway.call("/v1/events", message, headers=bearer() | kind).status == 202
-        assert gateway.call("/v1/events", message, headers=proof | kind).status == 202
+        assert gateway.call("/v1/grafana", webhook, headers=proof).status == 202
