@@ -94,12 +94,14 @@ def test_schedules_whose_clock_is_a_month_ahead_double_nothing(
     message = event("report_incident", report(), id="once")
     traffic = Traffic(broker)
     environment = installation.environment() | {"ANDON_LEDGER_RETENTION_DAYS": "30"}
+    installation.execute("INSERT INTO duplicates VALUES ('old', now() - interval '3 days')")
     with running(installation.environment(), tmp_path) as worker:
         traffic.put(message)
         traffic.wait_until_empty()
         with running(environment, tmp_path, what="run_schedules", code=SCHEDULES_AHEAD) as ahead:
             wait_for(
-                lambda: installation.rows("SELECT FROM retentions"), what="identities forgotten"
+                lambda: installation.rows("SELECT FROM duplicates") == [],  # the last to go
+                what="everything old forgotten",
             )
             assert ahead.terminate() == 0
         traffic.put(message)
