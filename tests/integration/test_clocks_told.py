@@ -52,11 +52,11 @@ def test_a_worker_whose_user_may_not_ask_redis_goes_on(
 ) -> None:
     """Then the broker's clock is not told, and that is all."""
     broker.execute_command("ACL", "SETUSER", "narrow", "on", ">secret", "~*", "+@all", "-time")
-    proof = {"username": "narrow", "password": "secret"}
+    url = installation.settings.broker_url.get_secret_value()
     with (
         intake_of(installation) as intake,
         installation.pipeline.engine.begin() as connection,
-        redis.Redis(**broker.connection_pool.connection_kwargs | proof) as narrow,
+        redis.Redis.from_url(url, username="narrow", password="secret") as narrow,
     ):
         ahead = compare_clocks(connection, replace(intake, client=narrow))
     broker.execute_command("ACL", "DELUSER", "narrow")
