@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, text
 
 from models.audit import AuditEntry, AuditKey, write_audit
-from models.operator import who_acts
 from models.clock import database_now
+from models.operator import who_acts
 from models.sheet_rows import SheetFile
 from models.sheets import Sheet
 from policy.vocabulary import AuditAction
@@ -59,8 +59,7 @@ def merge_files(
                 unchanged=rows[file.name] - len(merged),
             )
         )
-    now, who = datetime.now(UTC), who_acts()
-    now = database_now(connection)
+    now, who = database_now(connection), who_acts()
     write_audit(
         connection,
         key,

@@ -13,10 +13,10 @@ class Rules:
         ledger_retention: how long identities are kept, by whoever prunes. None: for ever.
         patience: how long a request waits for its report after everything that was accepted
             before it has been decided.
-        key_patience: how long, since its receipt, a message waits for its key, which the producer
-            registry does not have: it may be there in a moment. Zero: not at all.
         longest_wait: after this time it waits for nothing else but the patience, though something
             that was accepted before it has never been decided.
+        key_patience: how long, since its receipt, a message waits for its key, which the producer
+            registry does not have: it may be there in a moment. Zero: not at all.
     """
 
     clients_may_report: bool = False

@@ -263,14 +263,12 @@ class Settings(GatewaySettings):
         default=timedelta(seconds=10),
         description="seconds that a message waits for its key, if the registry does not have it",
     )
-
-    @field_validator("claim_idle", "patience", "key_patience", mode="before")
     longest_wait: Annotated[timedelta, Field(ge=timedelta(0))] = Field(
         default=timedelta(hours=24),
         description="seconds after which one waits for nothing else that came before it",
     )
 
-    @field_validator("claim_idle", "patience", "longest_wait", mode="before")
+    @field_validator("claim_idle", "patience", "key_patience", "longest_wait", mode="before")
     @classmethod
     def _seconds(cls, value: object) -> object:
         if isinstance(value, str):
