@@ -48,11 +48,13 @@ def test_an_organisation_may_set_its_rules(environment: pytest.MonkeyPatch, tmp_
     environment.setenv("ANDON_CLIENTS_MAY_REPORT", "true")
     environment.setenv("ANDON_LEDGER_RETENTION_DAYS", "90")
     environment.setenv("ANDON_PATIENCE", "2.5")
+    environment.setenv("ANDON_KEY_PATIENCE", "5")
     environment.setenv("ANDON_LONGEST_WAIT", "3600")
     assert load_settings(tmp_path).rules == Rules(
         clients_may_report=True,
         ledger_retention=timedelta(days=90),
         patience=timedelta(seconds=2.5),
         key_patience=timedelta(seconds=1.5),
+        key_patience=timedelta(seconds=5),
         longest_wait=timedelta(hours=1),
     )
