@@ -9,7 +9,6 @@ import structlog
 from models.database import connect
 from models.registry import KEPT_IN_FORCE, RegistryFile
 from producers.clock import SharedClock
-from producers.engines import connect_publisher
 from producers.gateway.app import make_app
 from producers.gateway.configuration import GatewayFile, GatewayFileError, load_gateway_file
 from producers.gateway.gateway import Gateway, NoKey, load_mappings, sign_spooled, signing_key
