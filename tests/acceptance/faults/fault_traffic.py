@@ -34,6 +34,8 @@ redis.call('XADD', stream, number, unpack(ARGV, 4))
 redis.call('XSETID', stream, last)
 return number
 """
+_GARBAGE = 200
+"""Of a batch, what proves nothing is but a share, so that more would hold up the end of a run."""
 _EMPTY_WITHIN = 5.0
 """Seconds in which a stream has to be empty for a moment, for a number to be given out again."""
 
@@ -64,7 +66,7 @@ class FaultTraffic:
         """The same few bytes again and again, which are no request."""
         new = self._teller.new_id()
         planned = Planned(new, new, "none", {}, "malformed", Nature.MALFORMED)
-        self._publish(planned, self._bulk, rng)
+        self._publish(planned, min(self._bulk, _GARBAGE), rng)
 
     def shifted(self, rng: Random, shift: timedelta) -> None:
         """Some reports of a producer whose clock is wrong, with what follows on one of them."""
