@@ -18,6 +18,7 @@ COPY producers producers
 COPY worker worker
 COPY migrations migrations
 COPY console console
+COPY deploy/postgresql/rights.sql deploy/postgresql/rights.sql
 RUN python -m hatchling build --target wheel \
     && /opt/andon/bin/pip install --no-deps dist/andon-*.whl
 

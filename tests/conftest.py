@@ -63,6 +63,9 @@ def database(servers: Servers) -> Iterator[PostgresUrls]:
     template = make_url(servers.postgres_urls.owner).database
     with admin.connect() as connection:
         connection.execute(text(f"CREATE DATABASE {name} TEMPLATE {template} OWNER andon_owner"))
+        # The template's rights on the database itself do not come with it.
+        connection.execute(text(f"REVOKE ALL ON DATABASE {name} FROM PUBLIC"))
+        connection.execute(text(f"GRANT CONNECT ON DATABASE {name} TO andon_worker, andon_gateway"))
     try:
         yield servers.urls_of(name)
     finally:

@@ -24,7 +24,6 @@ from models.outcomes import Outcome
 from models.registry import KEPT_IN_FORCE, RegistryFile
 from models.signs import tell_sign
 from models.streams import Lane
-from producers.engines import connect_publisher
 from producers.faults import PublishFailed
 from producers.publisher import Publisher
 from producers.signed import SignedEvent
@@ -37,7 +36,7 @@ from tasks.sweep import Sweep
 from tasks.unknown_keys import without_key
 from worker.brake import Brake
 from worker.clocks import ClockWatch
-from worker.engines import open_intake
+from worker.engines import open_intake, open_publisher
 from worker.hanging_up import SILENCE, Line
 from worker.overrun import ending_on_overrun
 from worker.settings import Settings
@@ -295,9 +294,4 @@ class Runtime:
 
     @cached_property
     def _publisher(self) -> Publisher:
-        settings = self._settings
-        return connect_publisher(
-            settings.broker_url.get_secret_value(),
-            names=settings.streams,
-            intake_limit=settings.intake_limit,
-        )
+        return open_publisher(self._settings)

@@ -28,6 +28,14 @@ OWNER = "andon_owner"
 WORKER = "andon_worker"
 GATEWAY = "andon_gateway"
 
+_INSTALLED = Path(__file__).with_name("rights.sql")
+_RIGHTS = (
+    _INSTALLED
+    if _INSTALLED.exists()
+    else Path(__file__).parents[2] / "deploy" / "postgresql" / "rights.sql"
+)
+"""Which the wheel has beside this module, and a checkout where every other server finds it."""
+
 _SOCKET_PORT = 5432
 _SOCKET_PATH_BYTES = 103
 """What every system takes: Linux allows 107 bytes, macOS 103."""
@@ -199,7 +207,11 @@ class Postgres:
             "max_connections": "100",
             "timezone": "UTC",
             "log_timezone": "UTC",
-            "log_error_verbosity": "terse",  # details of an error quote rows: names, titles
+            # Details and parameters of a failing statement quote rows: names, titles.
+            "log_error_verbosity": "terse",
+            "log_min_error_statement": "panic",
+            "log_parameter_max_length": "0",
+            "log_parameter_max_length_on_error": "0",
             "fsync": "on" if self._durable else "off",
             "full_page_writes": "on" if self._durable else "off",
         }
@@ -216,7 +228,7 @@ class Postgres:
             return False
         return True
 
-    def _connect(self) -> psycopg.Connection:
+    def _connect(self, database: str = "postgres") -> psycopg.Connection:
         """A connection as superuser, each statement committed by itself."""
         if self._place is None:
             raise RuntimeError(f"PostgreSQL in {self._directory} was not started")
@@ -225,7 +237,7 @@ class Postgres:
             port=self._place.port,
             user=SUPERUSER,
             password=self._passwords[SUPERUSER],
-            dbname="postgres",
+            dbname=database,
             connect_timeout=5,
             autocommit=True,
         )
@@ -248,15 +260,9 @@ class Postgres:
             connection.execute("REVOKE ALL ON DATABASE postgres, template1 FROM PUBLIC")
 
     def _limit_rights(self, name: str) -> None:
-        """Let worker and gateway connect to a database, and nobody but its owner do more in it."""
-        database = sql.Identifier(name)
-        with self._connect() as connection:
-            connection.execute(
-                sql.SQL("GRANT CONNECT ON DATABASE {} TO {}, {}").format(
-                    database, sql.Identifier(WORKER), sql.Identifier(GATEWAY)
-                )
-            )
-            connection.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(database))
+        """Let worker and gateway connect to a database, and do there what they need alone."""
+        with self._connect(name) as connection:
+            connection.execute(_RIGHTS.read_bytes())
 
     def _urls(self, database: str) -> PostgresUrls:
         return PostgresUrls(

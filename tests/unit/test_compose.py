@@ -33,16 +33,23 @@ def test_every_secret_is_required_and_explained(text: str) -> None:
         re.findall(r"^([A-Z_]+)=(.*)$", (ROOT / ".env.example").read_text(), re.MULTILINE)
     )
     assert example.keys() == {name for name, _ in variables}
-    secrets = {name: value for name, value in example.items() if not name.endswith("_DIRECTORY")}
+    secrets = {
+        name: value
+        for name, value in example.items()
+        if not name.endswith(("_DIRECTORY", "_MAXMEMORY"))
+    }
     assert set(secrets.values()) == {""}
 
 
 def test_redis_loses_nothing_it_confirmed(services: dict[str, Any]) -> None:
     """Redis appends every write at once, evicts nothing, and shows its passwords in no argument."""
     command = " ".join(services["redis"]["command"])
-    for option in ("--appendonly yes", "--appendfsync always", "--maxmemory-policy noeviction"):
+    for option in (
+        *("--appendonly yes", "--appendfsync always", "--maxmemory-policy noeviction"),
+        *("--maxmemory ${REDIS_MAXMEMORY:", "--aclfile /data/users.acl"),
+    ):
         assert option in command
-    assert "--requirepass" not in command
+    assert "PASSWORD" not in command
     assert "redis:/data" in services["redis"]["volumes"]
 
 
@@ -67,7 +74,7 @@ def test_producers_do_not_reach_the_database(services: dict[str, Any], text: str
 
 def test_nobody_has_to_do_with_the_other_databases() -> None:
     """The roles of Andon connect to its database alone."""
-    roles = (ROOT / "docker/initdb/roles.sql").read_text()
+    roles = (ROOT / "deploy/postgresql/roles.sql").read_text()
     assert "REVOKE ALL ON DATABASE postgres, template1 FROM PUBLIC;" in roles
 
 
@@ -92,6 +99,39 @@ def test_the_gateway_has_no_rights_of_others(services: dict[str, Any]) -> None:
     assert not {"ANDON_DATABASE_URL", "ANDON_OWNER_DATABASE_URL", "ANDON_AUDIT_KEY"} & set(settings)
     assert "//andon_gateway:" in settings["ANDON_GATEWAY_DATABASE_URL"]
     assert settings["ANDON_BROKER_URL"].startswith("redis://gateway:${REDIS_GATEWAY_PASSWORD:")
+
+
+def test_the_gateway_has_the_keys_of_its_own_sources_alone(services: dict[str, Any]) -> None:
+    """What senders reach sees another directory than the workers, who have every source's key."""
+    mounted = {
+        name: [each["source"] for each in services[name]["volumes"] if isinstance(each, dict)]
+        for name in ("worker", "schedules", "gateway")
+    }
+    assert mounted["worker"] == mounted["schedules"]
+    assert mounted["worker"][0].startswith("${ANDON_CONFIG_DIRECTORY:")
+    assert [each.partition(":")[0] for each in mounted["gateway"]] == ["${ANDON_GATEWAY_DIRECTORY"]
+
+
+def test_no_process_of_andon_is_an_administrator_of_redis(services: dict[str, Any]) -> None:
+    """Each has a user of its own, of which deploy/redis says what it may."""
+    users = {
+        name: services[name]["environment"]["ANDON_BROKER_URL"].partition(":${")[0]
+        for name in ("worker", "schedules", "gateway")
+    }
+    assert users == {
+        "worker": "redis://worker",
+        "schedules": "redis://worker",
+        "gateway": "redis://gateway",
+    }
+
+
+def test_postgresql_logs_no_rows(services: dict[str, Any]) -> None:
+    """Neither the details of an error nor a statement's parameters reach the log."""
+    assert {
+        "-clog_error_verbosity=terse",
+        "-clog_min_error_statement=panic",
+        "-clog_parameter_max_length_on_error=0",
+    } <= set(services["postgres"]["command"])
 
 
 def test_what_the_gateway_spools_outlives_its_container(services: dict[str, Any]) -> None:

@@ -1,4 +1,5 @@
--- The roles and the database of a new PostgreSQL. The passwords come from the environment.
+-- The roles and the database of a new PostgreSQL, for psql as superuser, which runs rights.sql in it
+-- as well. The passwords come from the environment.
 \getenv owner_password ANDON_OWNER_PASSWORD
 \getenv worker_password ANDON_WORKER_PASSWORD
 \getenv gateway_password ANDON_GATEWAY_PASSWORD
@@ -10,7 +11,8 @@ CREATE ROLE andon_worker LOGIN PASSWORD :'worker_password';
 CREATE ROLE andon_gateway LOGIN PASSWORD :'gateway_password';
 
 CREATE DATABASE andon OWNER andon_owner;
-GRANT CONNECT ON DATABASE andon TO andon_worker, andon_gateway;
-REVOKE ALL ON DATABASE andon FROM PUBLIC;
 -- Nobody but the superuser has anything to do in the others.
 REVOKE ALL ON DATABASE postgres, template1 FROM PUBLIC;
+
+\connect andon
+\i /etc/andon-postgresql/rights.sql
