@@ -36,7 +36,7 @@ def sleep_on(installation: Installation, *tables: str, seconds: float, title: st
     """
     condition = f"NEW.title = '{title}'" if title else "true"
     installation.execute(
-        "CREATE FUNCTION sleep_on() RETURNS trigger LANGUAGE plpgsql AS"
+        "CREATE FUNCTION sleep_on() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS"
         f" $$ BEGIN IF {condition} THEN PERFORM pg_sleep({seconds}); END IF; RETURN NEW; END $$",
         *(
             f"CREATE TRIGGER sleeping BEFORE INSERT ON {table} FOR EACH ROW"

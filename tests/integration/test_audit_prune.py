@@ -222,6 +222,7 @@ def test_what_the_gateway_s_role_locks_keeps_nobody_from_pruning(
     installation: Installation, owner: Engine
 ) -> None:
     """An advisory lock is anybody's; the turn is a row that the owner alone may lock."""
+    installation.execute("GRANT EXECUTE ON FUNCTION pg_advisory_lock(bigint) TO andon_gateway")
     gateway = create_engine(installation.urls.gateway)
     with gateway.connect() as connection:
         connection.execute(text("SELECT pg_advisory_lock(hashtext('andon audit prune'))"))
