@@ -5,15 +5,16 @@ decided since. Whoever published it publishes it again, and the account takes it
 an entry that may be lost proves nothing, but no request may be missing, or have two effects.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from models.outcomes import Identity
 from tests.acceptance.faults.journal import Journal, Journalled, ReadJournal, read_journal
 from tests.acceptance.faults.planning import Nature
 from tests.acceptance.faults.producing import FORGED, client_for, publish
 from tests.acceptance.faults.stage import Stage
-from tests.support.requests import SECRET
+from tests.support.requests import SECRET, SOURCE
 
 _AT_ONCE = 500
 
@@ -28,13 +29,17 @@ def certain(stage: Stage, journal: ReadJournal) -> ReadJournal:
 
 
 def publish_again(stage: Stage, journals: Sequence[Path]) -> int:
-    """Publish what is certain to be nowhere any more, or of which that cannot be said; how much."""
+    """Publish what may be nowhere any more, and what has no outcome; how much that is.
+
+    Of a request that had waited nothing but its outcome may be lost.
+    """
+    told = {outcome.identity for outcome in stage.outcomes()}
     genuine, forger = (
         client_for(stage.broker.url, stage.broker.names, secret) for secret in (SECRET, FORGED)
     )
     count = 0
     for path in journals:
-        doubtful = list(_doubtful(certain(stage, read_journal(path))))
+        doubtful = list(_doubtful(certain(stage, read_journal(path)), told))
         journal = Journal(path)
         for nature, client in ((None, genuine), (Nature.FORGED, forger)):
             of_it = [m for m in doubtful if (m.planned.nature is Nature.FORGED) == bool(nature)]
@@ -49,5 +54,9 @@ def publish_again(stage: Stage, journals: Sequence[Path]) -> int:
     return count
 
 
-def _doubtful(journal: ReadJournal) -> Iterator[Journalled]:
-    return (message for message in journal.messages.values() if not message.entries)
+def _doubtful(journal: ReadJournal, told: Container[Identity | None]) -> Iterator[Journalled]:
+    for message in journal.messages.values():
+        planned = message.planned
+        is_untold = planned.nature is Nature.GENUINE and Identity(SOURCE, planned.id) not in told
+        if is_untold or not message.entries:
+            yield message
