@@ -229,7 +229,9 @@ def test_what_the_gateway_s_role_locks_keeps_nobody_from_pruning(
         assert len(prune(owner)) == 3
     for url in (installation.urls.gateway, installation.urls.worker):
         engine = create_engine(url)
-        with pytest.raises(ProgrammingError, match="permission denied"), engine.begin() as asking:
+        refusal = pytest.raises(ProgrammingError, match="permission denied")
+        with refusal, engine.begin() as asking:
+            asking.execute(text("SET TRANSACTION READ WRITE"))  # not the gateway's default
             asking.execute(text("SELECT FROM turns FOR UPDATE"))
         engine.dispose()
     gateway.dispose()

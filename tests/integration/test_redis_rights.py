@@ -3,6 +3,7 @@
 docs/rights.md has the same as a table.
 """
 
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -10,11 +11,18 @@ import pytest
 import redis
 from redis.exceptions import NoPermissionError
 
+from console.embedded import PostgresUrls
+from models.results import Done
 from models.streams import Lane, StreamNames
 from producers.client import Client
 from producers.faults import IntakeUnreachable
+from tests.support.gateways import alertmanager_payload, gateway_environment, gateway_running
+from tests.support.installation import Installation, make_installation
 from tests.support.redis_users import RedisUsers, redis_with_users
 from tests.support.requests import KEY_ID, SECRET, SOURCE, report
+from tests.support.shell import andon
+from tests.support.waiting import wait_for
+from tests.support.workers import running
 
 NAMES = StreamNames()
 URGENT, BULK = NAMES.intake(), NAMES.intake(Lane.BULK)
@@ -40,6 +48,17 @@ def admin(users: RedisUsers) -> Iterator[redis.Redis]:
         client.xadd(NAMES.halts, {"event": "{}"})
         client.xgroup_create(URGENT, NAMES.group, id="0")
         yield client
+
+
+@pytest.fixture
+def installation(
+    database: PostgresUrls, users: RedisUsers, admin: redis.Redis, tmp_path: Path
+) -> Iterator[Installation]:
+    """An installation whose worker is the user `worker`."""
+    admin.flushall()
+    made = make_installation(database, users.url("worker"), tmp_path)
+    yield made
+    made.close()
 
 
 PUBLISHES = [("XADD", URGENT, "*", *FIELDS), ("XADD", BULK, "*", *FIELDS)]
@@ -167,6 +186,80 @@ def test_users_survive_a_restart(tmp_path: Path) -> None:
             alerts.xadd(URGENT, {"event": "e"})
         with users.client("gateway") as gateway:
             assert gateway.xlen(URGENT) == 1
+
+
+def test_everything_works_with_these_rights(installation: Installation, users: RedisUsers) -> None:
+    """Worker, gateway, producer, reader and monitoring do all their work; the sum comes out."""
+    environment = installation.environment()
+    theirs = gateway_environment(installation, ANDON_BROKER_URL=users.url("gateway"))
+    with running(environment, installation.directory) as worker:
+        with Client(users.url("producer"), source=SOURCE, key_id=KEY_ID, secret=SECRET) as producer:
+            outcome = producer.waiting(timeout=30).report_incident(**report())
+            assert isinstance(outcome, Done)
+            producer.report_incident(**report(reporter_user_id="leaver"))
+        with gateway_running(theirs, installation.directory) as gateway:
+            assert gateway.call("/v1/alertmanager", alertmanager_payload()).status == 202
+            assert gateway.call("/readyz").status == 200
+
+        def decided() -> bool:
+            found = andon(
+                "status",
+                "--json",
+                settings=environment | {"ANDON_BROKER_URL": users.url("monitor")},
+                directory=installation.directory,
+            )
+            assert found.code == 0, found.stderr
+            account = found.document["account"]
+            return bool(account["holds"] and account["done"] + account["halted"] == 3)
+
+        wait_for(decided, what="everything is decided")
+        replayed = andon(
+            "halts", "replay", "1", "--wait", settings=environment, directory=installation.directory
+        )
+        assert replayed.code == 1, replayed.stderr  # it halts again
+        assert "outage" not in worker.output()
+        assert "NoPermission" not in worker.output()
+
+
+def test_entries_that_a_producer_removes_are_missed(
+    installation: Installation, users: RedisUsers
+) -> None:
+    """An ACL cannot refuse XADD … MAXLEN 0; the sum of `andon status` tells of what it took."""
+    with users.client("producer") as producer:
+        producer.execute_command("XADD", URGENT, "*", *FIELDS)
+        producer.execute_command("XADD", URGENT, "MAXLEN", "0", "*", *FIELDS)
+    found = andon(
+        "status", "--json", settings=installation.environment(), directory=installation.directory
+    )
+    assert found.code == 1
+    assert found.document["account"]["missing"] == 2
+
+
+def test_a_stream_that_a_producer_ended_is_told_and_put_right(
+    installation: Installation, users: RedisUsers, admin: redis.Redis
+) -> None:
+    """An ACL cannot refuse the largest number; status tells, and two commands put it right."""
+    environment = installation.environment()
+    with users.client("producer") as theirs:
+        theirs.execute_command("XADD", URGENT, LARGEST, *FIELDS)
+    with Client(
+        users.url("producer"), source=SOURCE, key_id=KEY_ID, secret=SECRET, retry_for=0
+    ) as producer:
+        with pytest.raises(IntakeUnreachable, match="Nothing was accepted"):
+            producer.report_incident(**report())
+        found = andon("status", "--json", settings=environment, directory=installation.directory)
+        assert [each["code"] for each in found.document["warnings"]] == ["lane_ahead"]
+        with running(environment, installation.directory) as worker:
+            wait_for(lambda: "redis_lane_ahead" in worker.output(), what="the worker's warning")
+            wait_for(lambda: not admin.xlen(URGENT), what="the entry to be halted")
+            now = f"{time.time_ns() // 1_000_000}-0"
+            added = admin.xinfo_stream(URGENT)["entries-added"]
+            admin.execute_command("XSETID", URGENT, now, "ENTRIESADDED", added, "MAXDELETEDID", now)
+            admin.execute_command("XGROUP", "SETID", URGENT, NAMES.group, now)
+            outcome = producer.waiting(timeout=30).report_incident(**report())
+            assert isinstance(outcome, Done)
+        found = andon("status", "--json", settings=environment, directory=installation.directory)
+        assert (found.code, found.document["warnings"]) == (0, [])
 
 
 @pytest.mark.usefixtures("admin")
