@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
 
@@ -282,8 +282,10 @@ class RabbitIntake:
         """Publish the messages again where the broker keeps them for that long, as they were.
 
         Each is acknowledged once its copy is there. Between the two there may be both: they bear
-        the same name, so the second one is a redelivery.
+        the same name, so the second one is a redelivery. A time of acceptance that is none, or is
+        still to come, becomes now: or what waits until it is old enough would never be.
         """
+        now = datetime.now(UTC)
         for some in chunks(deliveries, _AT_ONCE):
             with self._using() as link:
                 kept = [each for each in some if each.entry in link.tags]
@@ -293,7 +295,7 @@ class RabbitIntake:
                         waiting_message(
                             each.event, each.key_id, each.signature,
                             message_id=link.tags[each.entry].message_id,
-                            accepted_at=each.received_at,
+                            accepted_at=min(each.received_at, now),
                             seconds=seconds,
                         ),
                     )

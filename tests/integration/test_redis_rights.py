@@ -131,7 +131,7 @@ SCRIPTS = [
 ]
 
 MAY = {
-    "gateway": [*PUBLISHES, *ASKS_LENGTH, ("INFO",)],
+    "gateway": [*PUBLISHES, *ASKS_LENGTH, ("INFO",), ("TIME",)],
     "producer": [*PUBLISHES, *ASKS_LENGTH, *READS_OUTCOMES, ("INFO",)],
     "reader": READS_OUTCOMES,
     "monitor": ASKS_LENGTH + LOOKS,
