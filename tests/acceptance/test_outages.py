@@ -291,7 +291,9 @@ def check_effects(installation: Installation, ids: list[str]) -> None:
     """Each report opened one incident, and nothing was halted."""
     opened = [i for (i,) in installation.rows("SELECT request_id FROM incidents")]
     assert sorted(opened) == sorted(ids)
-    outcomes = installation.rows("SELECT outcome, count(*) FROM audit_records GROUP BY outcome")
+    outcomes = installation.rows(
+        "SELECT outcome, count(*) FROM audit_records WHERE entry IS NOT NULL GROUP BY outcome"
+    )
     assert [tuple(row) for row in outcomes] == [("done", len(ids))]
     assert installation.rows("SELECT FROM halts") == []
     assert installation.rows("SELECT FROM attempts") == []

@@ -250,7 +250,7 @@ def test_a_brake_is_told_with_its_cause(
     installation: Installation, client: Client, tmp_path: Path
 ) -> None:
     """A worker that may not go on says why in PostgreSQL, for whoever asks elsewhere."""
-    installation.execute("UPDATE audit_chains SET head_mac = ''")
+    installation.execute("UPDATE audit_chains SET head_mac = sha256('garbled')")
     with running(installation.environment(), tmp_path):
         client.publish([client.prepare("report_incident", report())])
 
