@@ -5,7 +5,6 @@ from pathlib import Path
 
 import redis
 
-from tests.support.clocks import wrong_clock
 from tests.support.draining import intake_of
 from tests.support.installation import Installation
 from tests.support.requests import event, report
@@ -13,7 +12,6 @@ from tests.support.traffic import Traffic
 from tests.support.workers import running
 from worker.clocks import compare_clocks
 
-RUN = "from worker.run import run_worker; from worker.settings import load_settings"
 TOLD = "clocks_differ"
 
 
@@ -21,10 +19,9 @@ def test_a_worker_says_once_that_its_clock_is_wrong(
     installation: Installation, broker: redis.Redis, tmp_path: Path
 ) -> None:
     """By how much, and not for each batch again."""
-    code = f"{wrong_clock(seconds=-300)}; {RUN}; run_worker(load_settings())"
     environment = installation.environment() | {"ANDON_CONCURRENCY": "1"}
     traffic = Traffic(broker)
-    with running(environment, tmp_path, code=code) as worker:
+    with running(environment, tmp_path, clock_ahead=-300) as worker:
         for number in range(3):
             traffic.put(event("report_incident", report(), id=f"r{number}"))
             traffic.wait_until_empty()

@@ -12,7 +12,6 @@ import tasks.claim
 from models.database import connect
 from models.ledger import read_ledger
 from models.outcomes import Identity, Outcome
-from tests.support.clocks import wrong_clock
 from tests.support.forgetting import forget
 from tests.support.installation import Installation
 from tests.support.requests import delivery, event, report
@@ -21,10 +20,7 @@ from tests.support.waiting import wait_for
 from tests.support.workers import running
 
 MONTH = timedelta(days=30)
-SCHEDULES_AHEAD = (
-    f"{wrong_clock(seconds=31 * 86_400)}; from worker.schedules import run_schedules;"
-    " from worker.settings import load_settings; run_schedules(load_settings())"
-)
+AHEAD = 31 * 86_400.0
 
 
 def old_report(*, days: float) -> bytes:
@@ -98,7 +94,7 @@ def test_schedules_whose_clock_is_a_month_ahead_double_nothing(
     with running(installation.environment(), tmp_path) as worker:
         traffic.put(message)
         traffic.wait_until_empty()
-        with running(environment, tmp_path, what="run_schedules", code=SCHEDULES_AHEAD) as ahead:
+        with running(environment, tmp_path, what="run_schedules", clock_ahead=AHEAD) as ahead:
             wait_for(
                 lambda: installation.rows("SELECT FROM duplicates") == [],  # the last to go
                 what="everything old forgotten",

@@ -12,7 +12,6 @@ from models.deliveries import Delivery
 from models.signatures import sign
 from models.streams import EVENT, KEY, SIGNATURE, StreamNames
 from tasks.pipeline import Pipeline
-from tests.support.clocks import wrong_clock
 from tests.support.draining import drain
 from tests.support.installation import Installation
 from tests.support.requests import KEY_ID, SECRET, delivery, event, report, update
@@ -20,7 +19,6 @@ from tests.support.sweeping import ripe
 from tests.support.traffic import Traffic
 from tests.support.workers import running
 
-RUN_WORKER = "from worker.run import run_worker; from worker.settings import load_settings"
 NAMES = StreamNames()
 AHEAD = [timedelta(minutes=1), timedelta(hours=1), timedelta(days=365 * 900)]
 STATES = "SELECT request_id, status FROM incidents ORDER BY incident_id"
@@ -141,9 +139,8 @@ def test_a_workers_clock_dates_nothing(
 ) -> None:
     """A worker whose clock is five minutes behind takes a fresh report, and dates it rightly."""
     began = now()
-    code = f"{wrong_clock(seconds=-300)}; {RUN_WORKER}; run_worker(load_settings())"
     traffic = Traffic(broker)
-    with running(installation.environment(), tmp_path, code=code) as worker:
+    with running(installation.environment(), tmp_path, clock_ahead=-300) as worker:
         traffic.put(fires("fresh"))
         traffic.wait_until_empty()
         assert worker.terminate() == 0

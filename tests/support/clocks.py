@@ -24,5 +24,9 @@ time.time = lambda: right_time() + {seconds}
 
 
 def wrong_clock(*, seconds: float) -> str:
-    """Python that a process runs first, so that its clock is so many seconds ahead."""
+    """Python that a process runs first, so that its clock is so many seconds ahead.
+
+    Nothing may have been imported before: pydantic, for one, fails on a `datetime` other than the
+    one that it found.
+    """
     return f"exec({_WRONG.format(seconds=seconds)!r})"

@@ -169,7 +169,7 @@ def with_certificate(certificate: Certificate) -> dict[str, str]:
 
 @contextmanager
 def gateway_running(
-    environment: Mapping[str, str], directory: Path, *, before: str = "pass"
+    environment: Mapping[str, str], directory: Path, *, before: str = "pass", clock_ahead: float = 0
 ) -> Iterator[GatewayProcess]:
     """A gateway for the time of a block; it is ready when the block begins.
 
@@ -177,11 +177,16 @@ def gateway_running(
         environment: its settings.
         directory: where its log is written.
         before: Python that is run first, for gateways that a test has tampered with.
+        clock_ahead: by how many seconds its machine's clock is wrong.
     """
     log = directory / "gateway.log"
     log.unlink(missing_ok=True)
     with running(
-        environment, directory, what="gateway", code=f"{before}; {RUN_GATEWAY}"
+        environment,
+        directory,
+        what="gateway",
+        code=f"{before}; {RUN_GATEWAY}",
+        clock_ahead=clock_ahead,
     ) as process:
 
         def where() -> str | None:

@@ -3,11 +3,13 @@
 import os
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.support.clocks import wrong_clock
 from tests.support.forking import PROGRAMS, Forked
 from tests.support.waiting import wait_for
 
@@ -62,6 +64,7 @@ def running(
     *,
     what: str = "run_worker",
     code: str | None = None,
+    clock_ahead: float = 0,
 ) -> Iterator[WorkerProcess]:
     """A worker (or the schedules) for the time of a test; nothing of it is left behind.
 
@@ -70,17 +73,32 @@ def running(
         directory: where its log is written.
         what: ``run_worker`` or ``run_schedules``.
         code: Python to run instead, for workers that a test has tampered with.
+        clock_ahead: by how many seconds its machine's clock is wrong.
     """
+    code = code or _RUN.format(what, _MODULES[what])
+    # What a killed process leaves behind goes with the test's own directory.
+    environment = {**os.environ, "TMPDIR": str(directory), **environment}
     log = directory / f"{what}.log"
     with log.open("ab") as file, Path(os.devnull).open("rb") as nothing:
-        process = PROGRAMS.start(
-            files=[nothing.fileno(), file.fileno(), file.fileno()],
-            # What a killed process leaves behind goes with the test's own directory.
-            environment={**os.environ, "TMPDIR": str(directory), **environment},
-            directory=Path.cwd(),
-            code=code or _RUN.format(what, _MODULES[what]),
-            leads=True,
-        )
+        process: subprocess.Popen[bytes] | Forked
+        if clock_ahead:
+            # Not forked: what has been imported already has taken the right clock.
+            process = subprocess.Popen(
+                [sys.executable, "-c", f"{wrong_clock(seconds=clock_ahead)}; {code}"],
+                env=environment,
+                stdin=nothing,
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        else:
+            process = PROGRAMS.start(
+                files=[nothing.fileno(), file.fileno(), file.fileno()],
+                environment=environment,
+                directory=Path.cwd(),
+                code=code,
+                leads=True,
+            )
     worker = WorkerProcess(process, log)
     try:
         if what == "run_worker":

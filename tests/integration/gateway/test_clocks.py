@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 import orjson
 import pytest
 
-from tests.support.clocks import wrong_clock
 from tests.support.draining import drain
 from tests.support.gateways import (
     HMAC_KEY,
@@ -47,7 +46,7 @@ def test_what_fires_again_by_another_gateway_opens_an_incident(
         place.mkdir()
     with (
         gateway_running(environment, places[0]) as right,
-        gateway_running(environment, places[1], before=wrong_clock(seconds=seconds)) as wrong,
+        gateway_running(environment, places[1], clock_ahead=seconds) as wrong,
     ):
         send(installation, right, "firing", "11:58")
         send(installation, right, "resolved", "11:58")
@@ -70,7 +69,6 @@ def test_a_gateways_own_clock_refuses_no_fresh_event(installation: Installation)
     webhook, stamp = orjson.dumps(grafana_payload()), str(int(datetime.now(UTC).timestamp()))
     signature = hmac.new(HMAC_KEY.encode(), f"{stamp}:".encode() + webhook, "sha256").hexdigest()
     proof = {"X-Timestamp": stamp, "X-Grafana-Alerting-Signature": signature}
-    behind = wrong_clock(seconds=-600)
-    with gateway_running(environment, installation.directory, before=behind) as gateway:
+    with gateway_running(environment, installation.directory, clock_ahead=-600) as gateway:
         assert gateway.call("/v1/events", message, headers=bearer() | kind).status == 202
         assert gateway.call("/v1/grafana", webhook, headers=proof).status == 202
