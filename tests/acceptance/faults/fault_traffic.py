@@ -105,9 +105,13 @@ class FaultTraffic:
                 time.sleep(0.002)
         self._publish(planned, 1, rng)  # it was never empty: under a new number then
 
-    def close(self) -> None:
+    def finish(self) -> None:
         """Everything was published."""
         self._journal.finished()
+        self.close()
+
+    def close(self) -> None:
+        """Publish nothing more, whether everything was published or not."""
         self._journal.close()
         self._client.close()
 

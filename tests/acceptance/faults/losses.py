@@ -6,6 +6,7 @@ an entry that may be lost proves nothing, but no request may be missing, or have
 """
 
 from collections.abc import Container, Iterator, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -34,23 +35,22 @@ def publish_again(stage: Stage, journals: Sequence[Path]) -> int:
     Of a request that had waited nothing but its outcome may be lost.
     """
     told = {outcome.identity for outcome in stage.outcomes()}
-    genuine, forger = (
-        client_for(stage.broker.url, stage.broker.names, secret) for secret in (SECRET, FORGED)
-    )
     count = 0
-    for path in journals:
-        doubtful = list(_doubtful(certain(stage, read_journal(path)), told))
-        journal = Journal(path)
-        for nature, client in ((None, genuine), (Nature.FORGED, forger)):
-            of_it = [m for m in doubtful if (m.planned.nature is Nature.FORGED) == bool(nature)]
-            signed = {m.planned.key: client.sign(m.event) for m in of_it}
-            keys = list(signed)
-            for start in range(0, len(keys), _AT_ONCE):
-                publish(client, journal, keys[start : start + _AT_ONCE], signed)
-            count += len(keys)
-        journal.close()
-    genuine.close()
-    forger.close()
+    with ExitStack() as cleaning:
+        genuine, forger = (
+            cleaning.enter_context(client_for(stage.broker.url, stage.broker.names, secret))
+            for secret in (SECRET, FORGED)
+        )
+        for path in journals:
+            doubtful = list(_doubtful(certain(stage, read_journal(path)), told))
+            journal = cleaning.enter_context(closing(Journal(path)))
+            for nature, client in ((None, genuine), (Nature.FORGED, forger)):
+                of_it = [m for m in doubtful if (m.planned.nature is Nature.FORGED) == bool(nature)]
+                signed = {m.planned.key: client.sign(m.event) for m in of_it}
+                keys = list(signed)
+                for start in range(0, len(keys), _AT_ONCE):
+                    publish(client, journal, keys[start : start + _AT_ONCE], signed)
+                count += len(keys)
     return count
 
 

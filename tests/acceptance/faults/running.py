@@ -258,7 +258,7 @@ class _Running:
         self._stage.calm_down()
         self._stage.revive()
         self._producers.join(300)
-        self._stage.traffic.close()
+        self._stage.traffic.finish()
         if self._stage.losses:
             self._tell("publishing again what may be lost")
             publish_again(self._stage, self._journals)

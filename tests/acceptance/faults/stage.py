@@ -161,6 +161,7 @@ class Stage:
             self._traffic = FaultTraffic(
                 self.broker, self.directory / FAULT_JOURNAL, bulk=self._bulk, seed=self._seed
             )
+            cleaning.callback(self._traffic.close)
             self.start_worker()
             self.start_schedules()
             self.start_gateway()

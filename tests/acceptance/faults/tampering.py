@@ -83,11 +83,11 @@ def _acknowledge_early() -> None:
     run_batch = Drain._run_batch
     batches = count(1)
 
-    def hasty(drain: Drain, deliveries: Sequence[Any]) -> None:
+    def hasty(drain: Drain, deliveries: Sequence[Any], *others: Any) -> None:
         drain.intake.finish([(each, None) for each in deliveries])
         if next(batches) % 3 == 0:
             os.kill(os.getpid(), signal.SIGKILL)
-        run_batch(drain, deliveries)
+        run_batch(drain, deliveries, *others)
 
     _replace(Drain, "_run_batch", hasty)
 

@@ -55,8 +55,9 @@ def is_end(row: Record) -> bool:
     """Whether an audit record is of a request's end, not of its waiting or of one more delivery.
 
     Another delivery's record is all that is stored of it, and no journal has to know its entry.
+    What is recorded of something else, such as a registry that came into force, has none.
     """
-    return row.outcome in ("done", "halted")
+    return row.entry is not None and row.outcome in ("done", "halted")
 
 
 def is_foreign(row: Record) -> bool:
