@@ -203,9 +203,17 @@ def test_what_is_finished_never_comes_again(engine: Engine) -> None:
     assert [each["request"]["id"] for each in told] == ["r0"]
 
 
+def unhurried(redis_engine: Engine) -> RedisIntake:
+    """An intake that takes over nothing meanwhile, however long it takes to receive thousands."""
+    intake = redis_engine.open_intake()
+    assert isinstance(intake, RedisIntake)
+    intake.claim_idle = timedelta(minutes=10)
+    return intake
+
+
 def test_any_number_of_entries_is_finished_at_once(redis_engine: Engine) -> None:
     """Many more than one script of Redis can take: each outcome is published once."""
-    intake = redis_engine.open_intake()
+    intake = unhurried(redis_engine)
     publisher = redis_engine.publisher(limit=20_000)
     publisher.publish([signed(f"r{number}") for number in range(9_000)])
     intake.finish(decided(receive(intake, 9_000, limit=9_000)))
@@ -216,7 +224,7 @@ def test_any_number_of_entries_is_finished_at_once(redis_engine: Engine) -> None
 
 def test_what_fails_midway_leaves_whole_parts_finished(redis_engine: Engine) -> None:
     """The first ones have their outcomes and are gone, the others have none and are there."""
-    intake = redis_engine.open_intake()
+    intake = unhurried(redis_engine)
     redis_engine.publisher(limit=20_000).publish([signed(f"r{n}") for n in range(2_500)])
     found = decided(receive(intake, 2_500, limit=2_500))
     # An outcome that Redis does not take, as its configuration limits what it is sent.
@@ -234,8 +242,7 @@ def test_whatever_a_dead_process_held_is_released(redis_engine: Engine) -> None:
     dead = subprocess.Popen(["true"])
     dead.wait()
     names = redis_engine.names
-    holder = redis_engine.open_intake()
-    assert isinstance(holder, RedisIntake)
+    holder = unhurried(redis_engine)
     holder.consumer = f"{pool_prefix(os.getpid())}{dead.pid}-dead"
     redis_engine.publisher(limit=20_000).publish([signed(f"r{n}") for n in range(12_000)])
     receive(holder, 12_000, limit=12_000)

@@ -71,8 +71,10 @@ def test_the_gateway_s_role_reads_receipts_and_nothing_else(installation: Instal
     ]
     try:
         for statement in attempts:
-            with engine.connect() as connection, pytest.raises(ProgrammingError) as refused:
-                connection.execute(text(statement))
+            with engine.connect() as connection:
+                connection.execute(text("SET TRANSACTION READ WRITE"))
+                with pytest.raises(ProgrammingError) as refused:
+                    connection.execute(text(statement))
             assert "permission denied" in str(refused.value), statement
     finally:
         engine.dispose()
