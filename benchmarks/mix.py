@@ -189,10 +189,15 @@ _TARGETS = (
 
 def _escalation(rng: random.Random) -> Data:
     level, digits = rng.choice(_TARGETS)
+    incident, target = _older(rng), _person(rng, digits)
+    if level == "vendor":
+        vendor = world.vendor_of_contact(int(target))
+        while world.vendor_of_component(world.component_of(int(incident))) != vendor:
+            incident = _older(rng)
     return {
-        "incident_id": _older(rng),
+        "incident_id": incident,
         "escalated_by_user": _person(rng, world.MANAGERS),
-        "escalated_to_user": _person(rng, digits),
+        "escalated_to_user": target,
         "escalation_level": level,
         "reason": "The agreed time to respond is at risk.",
     }

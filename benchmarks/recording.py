@@ -115,6 +115,7 @@ def record(measured: Stage, events: Iterable[SignedEvent]) -> list[Batch]:
     event.listen(pipeline.engine, "connect", on_connect)
     deliveries = (_delivery(number, signed) for number, signed in enumerate(events, 1))
     batches: list[Batch] = []
+    pipeline.look_at_registry()  # which the audit records once, and no batch of the mix
     for batch in chunks(deliveries, settings.batch_size):
         recorder.batch = []
         parts: Sequence[object] = list(pipeline.process(batch))

@@ -50,8 +50,10 @@ class Stage:
     def copy(self, name: str) -> "Stage":
         """The same installation on a copy of the database, which nobody may be connected to now.
 
-        A copy of this name that there was before is dropped.
+        A copy of this name that there was before is dropped, and Redis is emptied: outcomes of
+        another database would tell of numbers that this one has not given out.
         """
+        self.redis.flushall()
         template = make_url(self.settings.owner_url)
         server = create_engine(
             make_url(self.superuser_url).set(database="postgres"), isolation_level="AUTOCOMMIT"

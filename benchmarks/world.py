@@ -39,6 +39,11 @@ def client_of(number: int) -> int:
     return number % CLIENTS + 1
 
 
+def component_of(incident: int) -> int:
+    """The component of an older incident."""
+    return incident % COMPONENTS + 1
+
+
 def vendor_of_component(number: int) -> int:
     """Who supports the product of a component."""
     return _vendor(_product(number))

@@ -65,7 +65,7 @@ class Service:
 
     def run(self, delivery: Delivery) -> Outcome:
         """Decide one request and store everything about it in one transaction."""
-        gate = Gate(self.registry, Rules(), datetime.now(UTC))
+        gate = Gate(self.registry, datetime.now(UTC))
         message = decode(delivery, gate)
         while True:
             try:
@@ -240,7 +240,7 @@ def _ledger_record(message: Message, identity: Identity, verdict: Verdict) -> Le
         body=outcome.body,
         halt_id=verdict.halt_id,
         entry=outcome.entry,
-        event_time=message.time,
-        received_at=message.delivery.received_at,
+        event_time=message.event_time,
+        received_at=message.received_at,
         decided_at=outcome.decided_at,
     )
