@@ -105,7 +105,8 @@ class Runtime:
         )
         if self._kind is Kind.SCHEDULES:  # whose jobs may be long; each statement is a step
             line = Line(self.signs.silent_for, self.signs.turned, limit=self._silence)
-            event.listen(engine, "connect", lambda made, _record: line.opened(made))
+            # First of all, since others ask something of a new connection too.
+            event.listen(engine, "connect", lambda made, _record: line.opened(made), insert=True)
             line.watch()
         event.listen(engine, "connect", lambda made, _record: refuse_put_back(settings, made))
         registry = RegistryFile(settings.producers_file, _say_of_registry)

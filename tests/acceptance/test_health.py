@@ -10,6 +10,7 @@ from typing import cast
 
 import pytest
 import redis
+from sqlalchemy import text
 
 from console.embedded import Postgres
 from console.health import BEGIN_SECONDS, fault_of
@@ -54,6 +55,17 @@ from worker import runtime
 from worker.schedules import run_schedules
 from worker.settings import load_settings
 
+runtime.SILENCE = 2
+run_schedules(load_settings())
+"""
+SILENT_AT_ONCE = """
+from models import database
+from worker import runtime
+from worker.schedules import run_schedules
+from worker.settings import load_settings
+
+database._SESSION |= {"lock_timeout": "0"}
+database._COMMITS_HANG = "SET statement_timeout = 0; SELECT count(*) < 0 FROM incidents"
 runtime.SILENCE = 2
 run_schedules(load_settings())
 """
@@ -241,20 +253,37 @@ def test_schedules_hang_up_on_a_postgresql_that_is_silent(
         environment, tmp_path, what="run_schedules", code=IMPATIENT_SCHEDULES
     ) as schedules:
         wait_until(0, environment, tmp_path, "schedules")
+        os.kill(postgres()[0], signal.SIGSTOP)  # first, so that it starts no more of them
         for pid in postgres():
             os.kill(pid, signal.SIGSTOP)
         try:
-
-            def waiting() -> bool:
-                found = health(environment, tmp_path, "schedules")
-                return found.code == 0 and "a restart would not help" in found.stdout
-
-            wait_for(waiting, seconds=60, what="a brake")
+            wait_for(_braked(environment, tmp_path), seconds=60, what="a brake")
             assert "postgresql_is_silent" in schedules.output()
         finally:
             for pid in postgres():
                 os.kill(pid, signal.SIGCONT)
         wait_for(lambda: "outage_over" in schedules.output(), seconds=60, what="a sweep")
+
+
+def test_schedules_hang_up_on_a_postgresql_that_is_silent_from_the_first(
+    installation: Installation, environment: dict[str, str], tmp_path: Path
+) -> None:
+    """What is asked of a connection as soon as it is open may be what gets no answer."""
+    with installation.superuser.begin() as holding:
+        holding.execute(text("LOCK TABLE incidents IN ACCESS EXCLUSIVE MODE"))
+        with running(environment, tmp_path, what="run_schedules", code=SILENT_AT_ONCE) as schedules:
+            wait_for(_braked(environment, tmp_path), seconds=60, what="a brake")
+            assert "postgresql_is_silent" in schedules.output()
+
+
+def _braked(environment: dict[str, str], tmp_path: Path) -> Callable[[], bool]:
+    """Asked again and again: whether the schedules say that they wait for a service."""
+
+    def waiting() -> bool:
+        found = health(environment, tmp_path, "schedules")
+        return found.code == 0 and "a restart would not help" in found.stdout
+
+    return waiting
 
 
 def _processes_of_postgresql(installation: Installation) -> Callable[[], list[int]]:
