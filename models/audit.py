@@ -10,7 +10,7 @@ others. Putting back an old copy of everything shows only against a checkpoint k
 import hmac
 import random
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -53,7 +53,9 @@ class AuditKeys:
 
     def get(self, key_id: str) -> AuditKey | None:
         """The key of this name; None if there is none."""
-        return next((key for key in (self.current, *self.retired) if key.key_id == key_id), None)
+        if key_id == self.current.key_id:  # as nearly all do
+            return self.current
+        return next((key for key in self.retired if key.key_id == key_id), None)
 
 
 class AuditError(Exception):
@@ -89,30 +91,37 @@ class AuditEntry(NamedTuple):
 
         *witness* is that of a transaction's first record (``models.audit_witness``).
         """
-        return canonical_json(
-            [
-                chain,
-                sequence,
-                _said_of(self.at),
-                self.action,
-                self.outcome,
-                self.procedure,
-                self.source,
-                self.request_id,
-                self.entry,
-                self.actor,
-                self.subject,
-                self.reason,
-                self.context,
-                None if witness is None else witness.hex(),
-            ]
+        return record_said(
+            chain, sequence, written_moment(self.at), self[1:10], self.context, witness
         )
 
 
 @lru_cache(maxsize=64)
-def _said_of(at: datetime) -> str:
+def written_moment(at: datetime) -> str:
     """How a record says when it was written, which all records of a batch say alike."""
     return at.astimezone(UTC).isoformat(timespec="microseconds")
+
+
+def record_said(
+    chain: int,
+    sequence: int,
+    at: str,
+    fields: Sequence[str | None],
+    context: object,
+    witness: bytes | None,
+) -> bytes:
+    """The bytes that a record's MAC covers, besides its predecessor's MAC.
+
+    Args:
+        chain: where the record stands.
+        sequence: its number there.
+        at: as :func:`written_moment` writes it.
+        fields: of an :class:`AuditEntry`, from its action to its reason.
+        context: what else it says, in JSON types.
+        witness: of a transaction's first record.
+    """
+    seen = None if witness is None else witness.hex()
+    return canonical_json([chain, sequence, at, *fields, context, seen])
 
 
 def record_mac(key: AuditKey, previous: bytes, said: bytes) -> bytes:

@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 import orjson
 from sqlalchemy import Engine, Row, text
 
-from models.audit import GENESIS, AuditEntry, AuditKeys, head_mac, record_mac
+from models.audit import GENESIS, AuditKeys, head_mac, record_mac, record_said, written_moment
 from models.audit_anchors import Anchor, Dropped, is_genuine
 from models.audit_witness import TAG_BYTES, Witness, tags_digest, unpack_witness
 from models.sql import fetch
@@ -106,23 +106,20 @@ class Record(NamedTuple):
         Raises:
             ValueError: it says what Andon never writes.
         """
-        at, action, context = (
-            _moment(self.at),
-            _ACTIONS.get(self.action),
-            orjson.loads(self.context),
-        )
-        if action is None:
+        if self.action not in _ACTIONS:
             raise ValueError("no action of ours")
-        entry = AuditEntry._make((at, action, *self[3:11], context))
-        return entry.said(chain, self.sequence, self.witness)
+        context = orjson.loads(self.context)
+        return record_said(
+            chain, self.sequence, _moment(self.at), self[2:11], context, self.witness
+        )
 
 
-_ACTIONS = {str(action): action for action in AuditAction}
+_ACTIONS = frozenset(map(str, AuditAction))
 
 
 @lru_cache(maxsize=256)
-def _moment(at: str) -> datetime:
-    return datetime.fromisoformat(at)
+def _moment(at: str) -> str:
+    return written_moment(datetime.fromisoformat(at))
 
 
 Progress = Callable[[int, int], None]
@@ -405,7 +402,7 @@ _RECORDS = f"""
            subject, reason, context::text, key_id, mac, witness
     FROM audit_records
     WHERE chain = %(chain)s AND sequence <= %(last)s AND {{after}}
-    ORDER BY sequence, at LIMIT {_RECORDS_AT_ONCE}
+    ORDER BY sequence, audit_records.at LIMIT {_RECORDS_AT_ONCE}
 """
 _FIRST_RECORDS = _RECORDS.format(after="true")
 _NEXT_RECORDS = _RECORDS.format(after="(sequence, at) > (%(sequence)s, %(at)s::timestamptz)")

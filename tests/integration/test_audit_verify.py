@@ -180,16 +180,18 @@ def test_a_number_that_no_record_has_is_not_even_stored(
         as_worker(installation, copied(values["chain"], values["sequence"], "at"))
 
 
-@pytest.mark.parametrize("later", [True, False])
+@pytest.mark.parametrize(
+    "moment", ["at + interval '1 second'", "at - interval '1 second'", "'20000-01-01'"]
+)
 def test_a_second_record_of_a_number_is_named_where_a_page_ends(
-    later: bool, installation: Installation
+    moment: str, installation: Installation
 ) -> None:
-    """The worker's role may insert; a number is not enough to go on from."""
+    """The worker's role may insert; a number is not enough to go on from, nor is a date's text."""
     append(installation.superuser, AUDIT_KEY, 10_002)
-    moment = f"at {'+' if later else '-'} interval '1 second'"
     as_worker(installation, copied("chain", "sequence", moment, where="sequence = 10000"))
-    (misfit,) = verify(installation).misfits
-    assert misfit.sequence == 10_000
+    found = verify(installation)
+    (misfit,) = found.misfits
+    assert (misfit.sequence, found.records) == (10_000, 10_003)
 
 
 def test_a_second_record_does_not_hide_what_was_changed_after_it(audited: Installation) -> None:
