@@ -16,6 +16,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import redis
@@ -128,7 +129,7 @@ class Basin:
             began = time.monotonic()
             event = next(self.fresh)
             self.publish([event])
-            wait_until(lambda event=event: self._is_decided(event))
+            wait_until(partial(self._is_decided, event))
             took.append(time.monotonic() - began)
             time.sleep(max(0.0, began + every - time.monotonic()))
         pouring.join()
@@ -153,7 +154,7 @@ class Basin:
         names = self.staged.settings.streams
         if not is_rabbitmq(self.url):
             with redis.Redis.from_url(self.url) as client:
-                return int(client.xinfo_stream(names.outcomes)["entries-added"])  # type: ignore[index]
+                return int(client.xinfo_stream(names.outcomes)["entries-added"])
         connection = connect_rabbitmq(self.url)
         try:
             return undelivered(open_channel(connection), names.outcomes)

@@ -18,6 +18,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from sqlalchemy import Engine
@@ -61,10 +62,12 @@ def _write(engine: Engine, numbers: Sequence[int], now: datetime) -> None:
     ledger, incidents, halts, duplicates, entries = [], [], [], [], []
     for n in numbers:
         name, entry, kind = f"r-{n - n % 10 if n % 10 == 9 else n}", f"andon:intake/{n}-0", n % 10
-        said = {"procedure": _PROCEDURE, "source": _SOURCE, "request_id": name, "entry": entry}
+        message = partial(
+            AuditEntry, now, procedure=_PROCEDURE, source=_SOURCE, request_id=name, entry=entry
+        )
         if kind == 9:
             duplicates.append((entry, now))
-            entries.append(AuditEntry(now, AuditAction.EXECUTE, "duplicate", **said))
+            entries.append(message(action=AuditAction.EXECUTE, outcome="duplicate"))
             continue
         number, halted = n + 1, kind == 8
         body = {"reason": "client_not_found"} if halted else {"incident_id": str(number)}
@@ -78,8 +81,8 @@ def _write(engine: Engine, numbers: Sequence[int], now: datetime) -> None:
                  Door.INTAKE, entry, 0, bytes(32), "bench", "")
             )  # fmt: skip
             entries.append(
-                AuditEntry(now, AuditAction.EXECUTE, "halted", actor="1", subject=f"halt:{number}",
-                           reason="client_not_found", context={"errors": 0}, **said)
+                message(action=AuditAction.EXECUTE, outcome="halted", actor="1",
+                        subject=f"halt:{number}", reason="client_not_found", context={"errors": 0})
             )  # fmt: skip
         else:
             incidents.append(
@@ -87,8 +90,8 @@ def _write(engine: Engine, numbers: Sequence[int], now: datetime) -> None:
                  "1", "1", "1", now, _SOURCE, name, "{}", 1, now, now)
             )  # fmt: skip
             entries.append(
-                AuditEntry(now, AuditAction.CREATE, "done", actor="1",
-                           subject=f"incident:{number}", context=_SEVERITY, **said)
+                message(action=AuditAction.CREATE, outcome="done", actor="1",
+                        subject=f"incident:{number}", context=_SEVERITY)
             )  # fmt: skip
     with engine.begin() as connection:
         copy_rows(connection, "incidents", _INCIDENTS, incidents)
