@@ -61,6 +61,8 @@ _KINDS = (
 """What a record can be about."""
 _SHOWN = 5
 """Chains that are named where many have the same fault."""
+_COMPARED_AT_ONCE = 2
+"""Connections that `andon audit verify` compares with: each one keeps a core of PostgreSQL busy."""
 _COLUMNS = ("at", "action", "outcome", "procedure", "request", "actor", "subject", "reason")
 
 
@@ -134,9 +136,14 @@ def verify(as_json: AsJson = False) -> None:
     """
     settings = load_settings()
     url = settings.database_url.get_secret_value()
-    with progress_shown() as shown, database(url, statement_timeout_ms=0) as engine:
+    with (
+        progress_shown() as shown,
+        database(url, statement_timeout_ms=0, connections=_COMPARED_AT_ONCE) as engine,
+    ):
         inspected = inspect_audit(engine, settings.audit_keys(), _bar(shown, "Verifying"))
-        unmatched = compare_stores(engine, inspected, _bar(shown, "Comparing"))
+        unmatched = compare_stores(
+            engine, inspected, _bar(shown, "Comparing"), connections=_COMPARED_AT_ONCE
+        )
     found = inspected.verification
     if as_json:
         print_document(

@@ -16,13 +16,20 @@ _STATEMENT_TIMEOUT_MS = 60_000
 
 
 @contextmanager
-def database(url: str, *, statement_timeout_ms: int = _STATEMENT_TIMEOUT_MS) -> Iterator[Engine]:
-    """An engine for one command.
+def database(
+    url: str, *, statement_timeout_ms: int = _STATEMENT_TIMEOUT_MS, connections: int = 1
+) -> Iterator[Engine]:
+    """An engine for one command, with as many *connections* as it uses side by side.
 
     Raises:
         Failure: PostgreSQL does not answer, or the database is not set up.
     """
-    engine = connect(url, statement_timeout_ms=statement_timeout_ms, application="andon")
+    engine = connect(
+        url,
+        statement_timeout_ms=statement_timeout_ms,
+        application="andon",
+        pool_size=connections,
+    )
     try:
         with reached(url):
             yield engine

@@ -15,7 +15,9 @@ its retention (``models.retentions``), and what was recorded in months that have
 not asked for.
 """
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from threading import Event, Lock
 
 from sqlalchemy import Connection, Engine
 
@@ -302,34 +304,46 @@ _READ_ALL = "SET LOCAL enable_nestloop = off; SET LOCAL enable_mergejoin = off; 
 
 
 def compare_stores(
-    engine: Engine, inspected: Inspection, progress: Progress = lambda _done, _total: None
+    engine: Engine,
+    inspected: Inspection,
+    progress: Progress = lambda _done, _total: None,
+    *,
+    connections: int = 1,
 ) -> tuple[Unmatched, ...]:
     """What does not fit, of the records that do and of all that is stored.
 
     Args:
         engine: connects with the worker's rights, or more.
         inspected: up to where the records of each chain fit.
-        progress: called with how many records and rows have been compared, and how many there are.
+        progress: called with how many records and rows have been compared, and how many there are;
+            by one thread at a time.
+        connections: how many of the engine's are used side by side; it must have as many.
     """
-    comparing = _Comparing(engine, progress)
     walks = [inspected.walks[chain] for chain in sorted(inspected.walks)]
     with engine.connect() as connection:
         ((rows,),) = fetch(connection, _HOW_MANY, {})
         since = _since(connection, walks)
-        comparing.found += [
+        found = [
             Unmatched(f"the {name}", f"is {counted:,}, and there are {recorded:,} records of that")
             for name, counted, recorded in fetch(connection, _SUMS, {})
         ]
-        comparing.found += [
+        found += [
             Unmatched(what, "waits without its record")
             for (what,) in fetch(connection, _WAITING, {"since": since})
         ]
-    comparing.total = rows + sum(walk.last - walk.head.before for walk in walks)
-    for walk in walks:
-        comparing.records(walk)
-    for stored in _STORED:
-        comparing.stored(stored, since)
-    return tuple(comparing.found)
+    total = rows + sum(walk.last - walk.head.before for walk in walks)
+    comparing = _Comparing(engine, progress, total)
+    with ThreadPoolExecutor(connections) as threads:
+        # What takes longest begins first; what does not fit is named in the order of the records.
+        stored = [threads.submit(comparing.stored, each, since) for each in _STORED]
+        records = [threads.submit(comparing.records, walk) for walk in walks]
+        try:
+            for part in (*records, *stored):
+                found += part.result()
+        except BaseException:  # of which one is Ctrl-C
+            comparing.stopped.set()
+            raise
+    return tuple(found)
 
 
 def _since(connection: Connection, walks: list[Walk]) -> str:
@@ -342,49 +356,57 @@ def _since(connection: Connection, walks: list[Walk]) -> str:
 
 @dataclass(slots=True)
 class _Comparing:
-    """Goes through all that is compared, and keeps what does not fit."""
+    """Goes through what is compared, in threads that wait for PostgreSQL most of the time.
+
+    Attributes:
+        done: how many records and rows have been compared, of the *total*.
+        stopped: whether the threads are to end where they are.
+    """
 
     engine: Engine
     progress: Progress
-    found: list[Unmatched] = field(default_factory=list)
+    total: int
     done: int = 0
-    total: int = 0
+    stopped: Event = field(default_factory=Event)
+    _counting: Lock = field(default_factory=Lock)
 
-    def records(self, walk: Walk) -> None:
-        """Compare the records of a chain with what they speak of."""
-        chain, named = walk.head.chain, 0
+    def records(self, walk: Walk) -> list[Unmatched]:
+        """Those of a chain that do not fit what they speak of."""
+        chain = walk.head.chain
+        found: list[Unmatched] = []
         for after in range(walk.head.before, walk.last, _AT_ONCE):
+            if len(found) >= NAMED or self.stopped.is_set():
+                break
             upto = min(after + _AT_ONCE, walk.last)
             values = {"chain": chain, "after": after, "upto": upto}
             with self.engine.connect() as connection:
                 execute(connection, _LOOK_UP, {})
                 wrong = fetch(connection, _WRONG_RECORDS, values)
-            named += len(wrong)
-            self.found += [
+            found += [
                 Unmatched(f"chain {chain}'s record {sequence}", message)
                 for sequence, message in wrong
             ]
             self._went_on(upto - after)
-            if named >= NAMED:
-                return
+        return found
 
-    def stored(self, stored: _Stored, since: str) -> None:
-        """Look for the records of what a table holds."""
-        named = 0
+    def stored(self, stored: _Stored, since: str) -> list[Unmatched]:
+        """The rows of a table that have no record."""
+        found: list[Unmatched] = []
         first, after = True, _BEGINNINGS[stored.sort]
-        while named < NAMED:
+        while len(found) < NAMED and not self.stopped.is_set():
             with self.engine.connect() as connection:
                 ((upto, rows),) = fetch(connection, stored.part(first=first), {"after": after})
                 if not rows:
-                    return
+                    break
                 execute(connection, _LOOK_UP if stored.by_index else _READ_ALL, {})
                 values = {"after": after, "upto": upto, "since": since}
                 wrong = fetch(connection, stored.unmatched(first=first), values)
-            named += len(wrong)
-            self.found += [Unmatched(what, stored.message) for (what,) in wrong]
+            found += [Unmatched(what, stored.message) for (what,) in wrong]
             self._went_on(rows)
             first, after = False, upto
+        return found
 
     def _went_on(self, rows: int) -> None:
-        self.done += rows
-        self.progress(min(self.done, self.total), self.total)
+        with self._counting:
+            self.done += rows
+            self.progress(min(self.done, self.total), self.total)

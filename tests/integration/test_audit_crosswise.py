@@ -5,6 +5,7 @@ from datetime import timedelta
 
 import pytest
 import redis
+from sqlalchemy import create_engine
 
 from models.audit import AuditKeys
 from models.audit_crosswise import Unmatched, compare_stores
@@ -214,6 +215,33 @@ def test_what_was_forgotten_is_not_missed(eventful: Installation) -> None:
     assert unmatched(eventful) == []
     eventful.process(delivery(event("report_incident", report(), id="new")))
     assert unmatched(eventful) == []
+
+
+def test_what_is_named_hangs_on_no_number_of_connections(eventful: Installation) -> None:
+    """Several compare side by side; what they find comes in the same order, and all is counted."""
+    eventful.execute(
+        "DELETE FROM requests WHERE request_id IN ('r1', 'r4')",
+        "DELETE FROM escalations",
+        "UPDATE duplicates SET entry = 'other'",
+        "UPDATE tallies SET halted = halted + 1 WHERE duplicates > 0",
+    )
+    alone = unmatched(eventful)
+    assert len(alone) >= 5
+    counted: list[tuple[int, int]] = []
+    engine = create_engine(eventful.urls.worker)
+    inspected = inspect_audit(engine, AuditKeys(AUDIT_KEY))
+    found = compare_stores(engine, inspected, lambda *at: counted.append(at), connections=3)
+    assert list(found) == alone
+    assert counted == sorted(counted)
+    assert counted[-1][0] == counted[-1][1]
+    with pytest.raises(KeyboardInterrupt):
+        compare_stores(engine, inspected, interrupt, connections=3)
+    engine.dispose()
+
+
+def interrupt(_done: int, _total: int) -> None:
+    """End what reports its progress."""
+    raise KeyboardInterrupt
 
 
 def test_the_command_names_what_does_not_fit(eventful: Installation) -> None:
