@@ -6,7 +6,8 @@ nobody empties. A message's body is the event; its key id and signature are head
 
 import hashlib
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -30,6 +31,8 @@ _NO_LIMIT = 1_000_000_000
 _BYTES_OF_AN_OUTCOME = 1_000
 _SEGMENT_BYTES = 10_000_000
 _PERSISTENT = 2
+_LARGE_WRITE = 131_072
+"""Bytes that are gathered before they are sent, so that memory stays bounded."""
 
 BROKER_FAULTS = (AMQPError, OSError)
 """What talking to RabbitMQ raises when it, or the way to it, is at fault."""
@@ -109,7 +112,7 @@ def open_channel(connection: Connection) -> Channel:
 
 def intake_queues(names: StreamNames) -> tuple[str, ...]:
     """The queues that requests are read from, in the order in which they are served."""
-    return (names.dead_letters, *map(names.intake, Lane))
+    return (*map(names.intake, Lane), names.dead_letters)
 
 
 def connect_to_publish(
@@ -216,6 +219,30 @@ def _unfit(what: str, error: PreconditionFailed) -> QueueUnfit:
         f"RabbitMQ has a {what} that is not as Andon needs it ({error.reply_text}), and would lose"
         " requests in it: empty it, delete it, and start a worker, which makes it anew."
     )
+
+
+@contextmanager
+def in_few_writes(connection: Connection) -> Iterator[None]:
+    """Send what the block publishes, acknowledges or rejects in large pieces, the rest at its end.
+
+    amqp writes to the socket for each message. That is a packet for each, and the broker's work on
+    one of them is several times what it takes for a message among others.
+    """
+    transport = connection.transport
+    write, pieces = transport._write, bytearray()
+
+    def gather(piece: bytes | memoryview) -> None:
+        pieces.extend(piece)
+        if len(pieces) >= _LARGE_WRITE:
+            write(bytes(pieces))
+            pieces.clear()
+
+    transport._write = gather
+    try:
+        yield
+    finally:
+        transport._write = write
+        transport.write(bytes(pieces))
 
 
 def undelivered(channel: Channel, queue: str) -> int:
@@ -340,7 +367,8 @@ class Publishing:
         connection.on_unblocked = self._on_unblocked
         self._is_blocked = False
         self._published = 0
-        self._unconfirmed: dict[int, None] = {}
+        self._unconfirmed: set[int] = set()
+        self._settled = 0  # up to here nothing is unconfirmed
         self._refused: AMQPError | None = None
 
     def publish(self, messages: Iterable[Outgoing]) -> None:
@@ -353,12 +381,13 @@ class Publishing:
             amqp.AMQPError, OSError: the broker fell silent; any of them may have arrived.
         """
         self._refused = None
-        for each in messages:
-            self._published += 1
-            self._unconfirmed[self._published] = None
-            self._channel.basic_publish(
-                each.message, each.exchange, routing_key=each.queue, mandatory=True
-            )
+        with in_few_writes(self._connection):
+            for each in messages:
+                self._published += 1
+                self._unconfirmed.add(self._published)
+                self._channel.basic_publish(
+                    each.message, each.exchange, routing_key=each.queue, mandatory=True
+                )
         until = time.monotonic() + _TIMEOUT
         while self._unconfirmed:
             try:
@@ -376,11 +405,12 @@ class Publishing:
         self._settle(tag, multiple=multiple)
 
     def _settle(self, tag: int, *, multiple: bool) -> None:
-        settled: Sequence[int] = [tag]
-        if multiple:  # tags are given out in rising order
-            settled = [each for each in self._unconfirmed if each <= tag]
-        for each in settled:
-            self._unconfirmed.pop(each, None)
+        if not multiple:
+            self._unconfirmed.discard(tag)
+            return
+        for each in range(self._settled + 1, tag + 1):
+            self._unconfirmed.discard(each)
+        self._settled = max(self._settled, tag)
 
     def _on_blocked(self, _reason: str) -> None:
         self._is_blocked = True
