@@ -104,7 +104,7 @@ class Drain:
             # What is put off for long may be given out again, to this very process.
             found = [each for each in read(room) if each.entry not in self._in_hand]
             self._in_hand.update((each.entry, each) for each in found)
-            surplus = skimming.surplus(found, room=room) if self.intake.sets_aside_cheaply else []
+            surplus = skimming.surplus(found, room=room)
             self._set_aside(surplus)
             batch += found if not surplus else [each for each in found if self._has(each)]
             if not surplus or time.monotonic() >= until:

@@ -32,10 +32,6 @@ class Intake(Protocol):
     def consumer(self) -> str:
         """The name of this process in the intake; no two processes ever have the same."""
 
-    @property
-    def sets_aside_cheaply(self) -> bool:
-        """Whether setting an entry aside takes far less than running it."""
-
     def receive(self, limit: int) -> list[Delivery]:
         """Take up to *limit* entries without waiting.
 

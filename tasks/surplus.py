@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from models.deliveries import Delivery
-from models.registry import Registry
+from models.registry import Registry, may_be_key_id
 from models.signatures import verify
 from tasks.intake import bulk_share
 
@@ -27,8 +27,9 @@ class Skimming:
 
     Attributes:
         limit: the size of a batch.
-        registry: who may sign; None where it is not asked, since what came last was signed.
-        unproven: messages so far that prove nothing; it counts them only with a registry.
+        registry: who may sign; None where it is not asked, since what came last was signed. Then
+            only what names nothing that could be a key proves nothing.
+        unproven: messages so far that prove nothing.
     """
 
     limit: int
@@ -58,7 +59,8 @@ class Skimming:
         """
         different = len({each.signature for each in deliveries})
         few = len(deliveries) - different < COPIES_KEPT
-        return () if few and self.registry is None and not self._copies else deliveries
+        keyed = self.registry is None and all(map(may_be_key_id, {e.key_id for e in deliveries}))
+        return () if few and keyed and not self._copies else deliveries
 
     def _is_surplus(self, delivery: Delivery) -> bool:
         if delivery.set_aside or delivery.deliveries > 1:
@@ -67,12 +69,13 @@ class Skimming:
         self._copies[event] += 1
         if self._copies[event] > COPIES_KEPT:
             return True
-        if self.registry is None or _is_signed(delivery, self.registry):
+        if self._may_be_signed(delivery):
             return False
         self.unproven += 1
         return self.unproven > bulk_share(self.limit)
 
-
-def _is_signed(delivery: Delivery, registry: Registry) -> bool:
-    owner = registry.owner_of(delivery.key_id)
-    return owner is not None and verify(delivery.event, delivery.signature, owner[1])
+    def _may_be_signed(self, delivery: Delivery) -> bool:
+        if self.registry is None:
+            return may_be_key_id(delivery.key_id)
+        owner = self.registry.owner_of(delivery.key_id)
+        return owner is not None and verify(delivery.event, delivery.signature, owner[1])

@@ -30,13 +30,14 @@ from models.rabbitmq import (
     connect_to_intake,
     deliveries_before,
     entry_of,
+    in_few_writes,
     intake_queues,
     open_channel,
     outcome_message,
     text_header,
     waiting_message,
 )
-from models.streams import KEY, SIGNATURE, StreamNames
+from models.streams import KEY, SIGNATURE, Lane, StreamNames
 from models.tables import Door
 from tasks.drain import ALONE_FROM_DELIVERY
 from tasks.intake import Finished, bulk_share
@@ -47,6 +48,8 @@ _NEXT_WITHIN = 0.002
 _SHORTEST_HEARTBEAT = 10.0
 _LONGEST_HOLD = 240.0
 """Seconds; RabbitMQ takes a consumer that acknowledges nothing for half an hour for dead."""
+_DEAD_LETTERS_OF = 4
+"""Of a batch a quarter at most, so that what is fresh need not wait for a whole one of them."""
 _AT_ONCE = 1_000
 """Messages published before the broker has to confirm them."""
 _PEEK_PAUSE, _LONGEST_PAUSE = 5.0, 600.0
@@ -79,7 +82,7 @@ class RabbitIntake:
         claim_idle: a process that gives no sign of life for about twice as long, ten seconds at
             least, loses what it has in hand to others.
         outcomes_kept: about how many entries the streams of outcomes and halts keep.
-        prefetch: how many messages of each queue the broker gives out ahead: a batch.
+        prefetch: how many messages of each lane the broker gives out ahead: a batch.
         ca: a file of the authorities that sign the broker's certificate; the system's by default.
     """
 
@@ -100,13 +103,8 @@ class RabbitIntake:
     _peek_at: float = field(default=0.0, init=False)
     _peek_pause: float = field(default=_PEEK_PAUSE, init=False)
 
-    @property
-    def sets_aside_cheaply(self) -> bool:
-        """To publish a message again takes as long as to run it."""
-        return False
-
     def receive(self, limit: int) -> list[Delivery]:
-        """Take up to *limit* entries: those handed back first, then urgent, then bulk."""
+        """Take up to *limit* entries: handed back, then urgent, then bulk, then dead letters."""
         if self._held or self._is_left():
             self.renew(self._held)
             return self._take(limit)
@@ -191,24 +189,26 @@ class RabbitIntake:
 
     def _consume(self, link: _Link) -> None:
         for queue in intake_queues(self.names):
-            arrived = link.arrived.setdefault(queue, deque())
+            link.arrived.setdefault(queue, deque())
 
-            def on_message(message: Message, arrived: deque[Delivery] = arrived) -> None:
-                self._note(link, message, arrived)
+            def on_message(message: Message, queue: str = queue) -> None:
+                self._note(link, message, queue)
 
+            if queue == self.names.dead_letters:  # for the consumers that come next
+                link.channel.basic_qos(0, max(1, self.prefetch // _DEAD_LETTERS_OF), False)
             link.consumers.append(link.channel.basic_consume(queue, callback=on_message))
         self._synchronise(link)
 
-    def _note(self, link: _Link, message: Message, arrived: deque[Delivery]) -> None:
-        delivery = self._delivery(message)
+    def _note(self, link: _Link, message: Message, queue: str) -> None:
+        delivery = self._delivery(message, set_aside=queue == self.names.dead_letters)
         if delivery.entry in link.tags:
             # The very same message a second time; the first one is still to be acknowledged.
             link.channel.basic_ack(message.delivery_tag)
             return
         link.tags[delivery.entry] = _Tag(message.delivery_tag, _id_of(message))
-        arrived.append(delivery)
+        link.arrived[queue].append(delivery)
 
-    def _delivery(self, message: Message) -> Delivery:
+    def _delivery(self, message: Message, *, set_aside: bool) -> Delivery:
         event = message.body if isinstance(message.body, bytes) else message.body.encode()
         key_id, signature = text_header(message, KEY), text_header(message, SIGNATURE)
         return Delivery(
@@ -221,12 +221,14 @@ class RabbitIntake:
             signature=signature,
             received_at=accepted_at(message),
             deliveries=1 + deliveries_before(message),
+            set_aside=set_aside,
         )
 
     def _collect(self, link: _Link, limit: int) -> None:
-        """Wait a moment for messages that are on their way."""
+        """Wait a moment for messages that are on their way; dead letters come after them."""
+        lanes = [link.arrived[self.names.intake(lane)] for lane in Lane]
         wait = _FIRST_WITHIN
-        while sum(map(len, link.arrived.values())) < limit:
+        while sum(map(len, lanes)) < limit:
             try:
                 link.connection.drain_events(timeout=wait)
             except TimeoutError:
@@ -243,23 +245,30 @@ class RabbitIntake:
         self._synchronise(link)
 
     def _synchronise(self, link: _Link) -> None:
-        """Wait for an answer; everything that was sent before it has arrived by then."""
+        """Wait for an answer; everything that was sent before it has arrived by then.
+
+        It asks for what the first consumers of the next drain are to have.
+        """
         link.channel.basic_qos(0, self.prefetch, False)
 
     def _take(self, limit: int) -> list[Delivery]:
         """Up to *limit* of what is in hand, or one that has been delivered too often, alone."""
-        arrived = [] if self._link is None else list(self._link.arrived.values())
-        lanes = [self._held, *arrived]
+        arrived = {} if self._link is None else self._link.arrived
+        lanes = [self._held, *arrived.values()]
         for lane in lanes:
             for delivery in lane:
                 if _is_suspect(delivery):
                     lane.remove(delivery)
                     return [delivery]
-        left_to_bulk = min(bulk_share(limit), len(arrived[-1])) if arrived else 0
+        left = limit
+        shares = {}
+        for queue in intake_queues(self.names)[1:]:  # what is urgent goes first, and has the rest
+            shares[queue] = min(bulk_share(left), len(arrived.get(queue, ())))
+            left -= shares[queue]
         taken: list[Delivery] = []
-        for lane in lanes:
-            room = limit if lane is lanes[-1] else limit - left_to_bulk
-            while lane and len(taken) < room:
+        for lane, queue in zip(lanes, ("", *arrived), strict=True):
+            left += shares.get(queue, 0)
+            while lane and len(taken) < left:
                 taken.append(lane.popleft())
         return taken
 
@@ -271,7 +280,7 @@ class RabbitIntake:
         self._holding_since = None
 
     def _acknowledge(self, deliveries: Iterable[Delivery]) -> None:
-        with self._using() as link:
+        with self._using() as link, in_few_writes(link.connection):
             for delivery in deliveries:
                 # Without a tag the connection it came by is gone: it is delivered again.
                 tag = link.tags.pop(delivery.entry, None)
@@ -279,7 +288,24 @@ class RabbitIntake:
                     link.channel.basic_ack(tag.number)
 
     def set_aside(self, deliveries: Sequence[Delivery], *, seconds: float) -> None:
-        """Publish the messages again where the broker keeps them for that long, as they were.
+        """Have the broker move the messages to where they wait, as they are.
+
+        To the dead letters, which come last, if they need not wait for any time. That takes two
+        thirds of the work of publishing them there, and it is the broker that loses none. A dead
+        letter goes nowhere by itself, and is published again like those that wait.
+        """
+        at_once = [each for each in deliveries if not seconds and not each.set_aside]
+        with self._using() as link, in_few_writes(link.connection):
+            for delivery in at_once:
+                tag = link.tags.pop(delivery.entry, None)
+                if tag is not None:
+                    link.channel.basic_reject(tag.number, requeue=False)
+        if len(at_once) < len(deliveries):
+            moved = {each.entry for each in at_once}
+            self._publish_again([d for d in deliveries if d.entry not in moved], seconds=seconds)
+
+    def _publish_again(self, deliveries: Sequence[Delivery], *, seconds: float) -> None:
+        """Publish the messages where the broker keeps them for that long, as they were.
 
         Each is acknowledged once its copy is there. Between the two there may be both: they bear
         the same name, so the second one is a redelivery. A time of acceptance that is none, or is

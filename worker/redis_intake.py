@@ -148,11 +148,6 @@ class RedisIntake:
     def __post_init__(self) -> None:
         self._finish = self.client.register_script(_FINISH)
 
-    @property
-    def sets_aside_cheaply(self) -> bool:
-        """It is one command for many entries."""
-        return True
-
     def receive(self, limit: int) -> list[Delivery]:
         """Take up to *limit* entries: abandoned, then urgent, then bulk, then set aside."""
         try:

@@ -123,20 +123,27 @@ def _decided(installation: Installation) -> int:
 
 
 def test_what_is_fresh_overtakes_a_flood(
-    installation: Installation, broker: redis.Redis, tmp_path: Path
+    installation: Installation, place: Place, tmp_path: Path
 ) -> None:
     """A request behind it is decided while most of the flood still waits."""
-    traffic = Traffic(broker)
-    with running(installation.environment(), tmp_path):
-        traffic.put(event("report_incident", report(), id="warm"))
+    url, names = place
+    environment = installation.environment() | {
+        "ANDON_BROKER_URL": url,
+        "ANDON_NAMESPACE": names.namespace,
+    }
+    with (
+        Client(url, source=SOURCE, key_id=KEY_ID, secret=SECRET, names=names) as client,
+        running(environment, tmp_path),
+    ):
+        client.publish([client.prepare("report_incident", report(), id="warm")])
         wait_for(lambda: _decided(installation) == 1, what="the first request is decided")
-        pour((installation.settings.broker_url.get_secret_value(), traffic.names))
-        traffic.put(event("report_incident", report(), id="fresh"))
+        pour(place)
+        client.publish([client.prepare("report_incident", report(), id="fresh")])
         wait_for(
             lambda: installation.rows("SELECT FROM requests WHERE request_id = 'fresh'"),
             what="the fresh request is decided",
         )
-        assert traffic.left() > (COPIES + GARBAGE) / 4
+        assert _decided(installation) < (COPIES + GARBAGE) * 3 / 4
         wait_for(
             lambda: _decided(installation) == COPIES + GARBAGE + 2,
             seconds=240,

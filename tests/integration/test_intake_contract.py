@@ -283,14 +283,16 @@ def test_what_is_handed_back_comes_again_uncounted(engine: Engine) -> None:
 
 
 def is_back(engine: Engine, number: int = 1) -> bool:
-    """Whether so many messages lie in the bulk queue of RabbitMQ; on Redis they never left.
+    """Whether so many messages lie where RabbitMQ brings them back; on Redis they never left.
 
     It is asked without consuming: RabbitMQ counts what a consumer is given while it is cancelled.
     """
     if not is_rabbitmq(engine.url):
         return True
     connection = connect_rabbitmq(engine.url)
-    found = undelivered(open_channel(connection), engine.names.intake(Lane.BULK))
+    channel = open_channel(connection)
+    queues = (engine.names.intake(Lane.BULK), engine.names.dead_letters)
+    found = sum(undelivered(channel, queue) for queue in queues)
     connection.close()
     return found == number
 
@@ -314,6 +316,23 @@ def test_what_is_set_aside_comes_again_after_what_is_new(engine: Engine) -> None
     assert {each.deliveries for each in again} == {1}
     other.finish(decided(found))
     engine.abandon(other)
+    assert engine.open_intake().receive(300) == []
+
+
+def test_what_is_set_aside_again_and_again_is_never_lost(engine: Engine) -> None:
+    """Not even on RabbitMQ, which drops a dead letter that is rejected."""
+    intake = engine.open_intake()
+    engine.publisher().publish([signed("a"), signed("b")])
+    found = receive(intake, 2)
+    entries = {each.entry for each in found}
+    for _ in range(3):
+        assert intake.rest(300) == []
+        intake.set_aside(found, seconds=0)
+        wait_for(lambda: is_back(engine, 2), what="what was set aside")
+        found = receive(intake, 2)
+        assert {each.entry for each in found} == entries
+    intake.finish(decided(found))
+    engine.abandon(intake)
     assert engine.open_intake().receive(300) == []
 
 

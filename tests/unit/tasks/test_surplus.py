@@ -60,6 +60,13 @@ def test_what_proves_nothing_is_beyond_a_tenth_of_a_batch() -> None:
     ]
 
 
+def test_what_names_no_key_is_told_without_looking_at_signatures() -> None:
+    """Nobody can have signed it; whoever may have is looked at only once there is a flood."""
+    garbage = [delivery(f"g{number}", key_id="") for number in range(30)]
+    read = DIFFERENT[:70] + garbage
+    assert Skimming(LIMIT, None).surplus(read, room=LIMIT) == garbage[10:]
+
+
 def test_a_read_that_was_not_full_has_none() -> None:
     """Nothing waits behind it, however little was asked for."""
     copies = [delivery("copied", entry=f"andon:intake/{number}") for number in range(80)]
