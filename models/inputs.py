@@ -49,6 +49,8 @@ def parse_timestamp(value: object) -> datetime:
     if isinstance(value, str) and _RFC3339.fullmatch(value):
         try:
             moment = datetime.fromisoformat(value.upper())
+            if moment.tzinfo is UTC:  # as most are written
+                return moment
             return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
         except (ValueError, OverflowError):
             pass
@@ -457,4 +459,7 @@ def read_inputs(procedure: str, data: Mapping[str, Any], *, now: datetime) -> In
     Raises:
         pydantic.ValidationError: with every fault of *data*.
     """
-    return INPUTS[procedure].shape(data).model_validate(data, context={"now": now})
+    shape = INPUTS[procedure].shape(data)
+    # As model_validate, but for what that takes to look at options that are not given.
+    inputs: Inputs = shape.__pydantic_validator__.validate_python(data, context={"now": now})
+    return inputs

@@ -94,11 +94,11 @@ def conclude(
         match verdict.decision:
             case Done(result=result):
                 outcome = _outcome(verdict, halted=False, body=result, now=now)
-                verdict = verdict._replace(outcome=outcome)
+                verdict = Verdict(verdict.claim, verdict.decision, outcome)
             case Halt() as halt:
                 number = next(numbers)
                 outcome = _outcome(verdict, halted=True, body=halt_body(number, halt), now=now)
-                verdict = verdict._replace(outcome=outcome, halt_id=number)
+                verdict = Verdict(verdict.claim, halt, outcome, number)
             case None if verdict.claim.first is not None:
                 verdict = verdict._replace(outcome=concluded[verdict.claim.first].outcome)
             case Wait() | None:

@@ -13,6 +13,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from models.acceptance import moment_told
 from models.broker_tls import redis_tls
 from models.chunks import chunks
 from models.deliveries import Delivery
-from models.entries import entry_name, place_of
+from models.entries import entry_name
 from models.streams import EVENT, KEY, SIGNATURE, Lane, StreamNames
 from models.tables import Door
 from tasks.drain import ALONE_FROM_DELIVERY
@@ -301,7 +302,8 @@ def _delivery(
     fields: Mapping[bytes, bytes],
     deliveries: int = 1,
 ) -> Delivery:
-    event, key_id, signature = (fields.get(name, b"") for name in (_EVENT, _KEY, _SIGNATURE))
+    event, key_id = fields.get(_EVENT, b""), fields.get(_KEY, b"")
+    signature = fields.get(_SIGNATURE, b"")
     place = f"{stream}/{number.decode()}"
     return Delivery(
         entry=entry_name(place, event=event, key_id=key_id, signature=signature),
@@ -316,7 +318,13 @@ def _delivery(
 
 def _accepted_at(number: bytes) -> datetime:
     """An entry's number begins with the milliseconds since 1970, unless its producer chose it."""
-    return moment_told(int(number.partition(b"-")[0]))
+    return _moment_told(number.partition(b"-")[0])
+
+
+@lru_cache(maxsize=1024)
+def _moment_told(milliseconds: bytes) -> datetime:
+    """Read once for all the entries that are accepted in one millisecond."""
+    return moment_told(int(milliseconds))
 
 
 def _undelivered(delivery: Delivery) -> Delivery:
@@ -325,8 +333,8 @@ def _undelivered(delivery: Delivery) -> Delivery:
 
 
 def _place(delivery: Delivery) -> tuple[str, str]:
-    stream, _, number = place_of(delivery.entry).rpartition("/")
-    return stream, number
+    stream, _, numbered = delivery.entry.rpartition("/")
+    return stream, numbered.partition("#")[0]
 
 
 def _by_stream(deliveries: Iterable[Delivery]) -> dict[str, list[str]]:
