@@ -1,6 +1,7 @@
 """Bare connections to a gateway, for senders that behave as no HTTP client does."""
 
 import socket
+from http.client import HTTPResponse
 from urllib.parse import urlsplit
 
 from tests.support.gateways import GatewayProcess, bearer
@@ -28,6 +29,14 @@ def asked(path: bytes, *headers: bytes) -> bytes:
 def proof() -> bytes:
     """The header that proves the tests' source."""
     return b"Authorization: " + bearer()["Authorization"].encode()
+
+
+def answer_of(connection: socket.socket) -> HTTPResponse:
+    """The next answer, once all of it has come; nothing of it is left for the one after."""
+    answer = HTTPResponse(connection)
+    answer.begin()
+    answer.read()
+    return answer
 
 
 def is_closed(connection: socket.socket) -> bool:
