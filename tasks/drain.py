@@ -29,7 +29,10 @@ SLOW_DATABASE = 5.0
 LONGEST_DRAIN = 1.0
 """Seconds after which a drain ends, so that a worker can be stopped."""
 LONGEST_SKIM = 0.25
-"""Seconds for which a drain reads through a flood before it runs what it has kept."""
+"""Seconds for which a drain reads through a flood before it runs what it has kept.
+
+It ends earlier where it comes upon what is fresh.
+"""
 
 _WORKER_LOST = Halt(
     Reason.WORKER_LOST,
@@ -106,8 +109,11 @@ class Drain:
             self._in_hand.update((each.entry, each) for each in found)
             surplus = skimming.surplus(found, room=room)
             self._set_aside(surplus)
-            batch += found if not surplus else [each for each in found if self._has(each)]
-            if not surplus or time.monotonic() >= until:
+            kept = found if not surplus else [each for each in found if self._has(each)]
+            # What a flood is made of is kept of the first read only: what comes later is fresh.
+            is_fresh = bool(batch) and not all(each.set_aside for each in kept)
+            batch += kept
+            if not surplus or is_fresh or time.monotonic() >= until:
                 break
         self._flooded = skimming.unproven > bulk_share(self.batch_size)
         return batch

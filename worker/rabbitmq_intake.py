@@ -5,10 +5,12 @@ everything unacknowledged to others, counted as delivered, so a process consumes
 drains, and never pauses with messages that it has not run.
 """
 
+import math
 import os
 import secrets
 import socket
 import time
+from bisect import bisect_left
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -280,12 +282,17 @@ class RabbitIntake:
         self._holding_since = None
 
     def _acknowledge(self, deliveries: Iterable[Delivery]) -> None:
+        """Acknowledge all with one word up to the oldest that stays in hand, then one by one."""
         with self._using() as link, in_few_writes(link.connection):
-            for delivery in deliveries:
-                # Without a tag the connection it came by is gone: it is delivered again.
-                tag = link.tags.pop(delivery.entry, None)
-                if tag is not None:
-                    link.channel.basic_ack(tag.number)
+            # Without a tag the connection it came by is gone: it is delivered again.
+            tags = (link.tags.pop(each.entry, None) for each in deliveries)
+            numbers = sorted(tag.number for tag in tags if tag is not None)
+            stays = min((tag.number for tag in link.tags.values()), default=math.inf)
+            together = bisect_left(numbers, stays)
+            if together:
+                link.channel.basic_ack(numbers[together - 1], multiple=True)
+            for number in numbers[together:]:
+                link.channel.basic_ack(number)
 
     def set_aside(self, deliveries: Sequence[Delivery], *, seconds: float) -> None:
         """Have the broker move the messages to where they wait, as they are.

@@ -297,6 +297,18 @@ def is_back(engine: Engine, number: int = 1) -> bool:
     return found == number
 
 
+def test_what_is_finished_leaves_older_entries_in_hand(engine: Engine) -> None:
+    """They may be decided later, in any order, and are given to others if they are not."""
+    first = engine.open_intake()
+    engine.publisher().publish([signed(f"r{number}") for number in range(9)])
+    found = receive(first, 9)
+    first.finish(decided(found[3:6]))
+    first.finish(decided([found[8], found[0]]))
+    engine.abandon(first)
+    again = receive(engine.open_intake(), 4)
+    assert sorted(_id(each) for each in again) == ["r1", "r2", "r6", "r7"]
+
+
 def test_what_is_set_aside_comes_again_after_what_is_new(engine: Engine) -> None:
     """Uncounted, under its name, to whoever has room; meanwhile nobody holds it."""
     intake = engine.open_intake()
